@@ -1,0 +1,10 @@
+// Compares the compiled tier with the scalar specification on generated data. Run once at load: an
+// engine whose relaxed SIMD computes something else (or lacks it) is found out by value.
+#pragma once
+
+namespace ocelli {
+
+// True when matmul_q8 equals matmul_q8_scalar bit for bit, u4 and u8, with and without fine passes.
+bool kernels_self_test();
+
+}  // namespace ocelli
