@@ -76,6 +76,8 @@ class Tokenizer {
 
  private:
   Tokenizer() = default;
+  Result<void> index_merges();
+  const AddedToken* find_added_by_id(int32_t id) const;
   const AddedToken* match_added_at(std::string_view text, size_t at) const;  // longest, or null
   uint32_t find_merge(uint32_t left, uint32_t right) const;                  // rank, or kNoMerge
   void encode_plain(std::string_view text, std::vector<int32_t>& ids) const;
