@@ -21,15 +21,16 @@ struct SamplingParams {
   float repetition_penalty = 1;  // > 0, over prompt and output ids
   float presence_penalty = 0;    // over output ids only
   float frequency_penalty = 0;   // over output ids only, times their count
-  std::vector<std::pair<int32_t, float>> logit_bias;
+  std::vector<std::pair<int32_t, float>> logit_bias = {};
   bool has_seed = false;  // whether the request named the seed; `seed` is used either way
   uint64_t seed = 0;
   int min_tokens = 0;
-  std::vector<int32_t> eos_ids;    // ends and stop_token_ids: not chosen before min_tokens tokens
-  bool ignore_eos = false;         // for the engine's stop rule; changes nothing in the choice
-  int top_logprobs = -1;           // -1: no log-probabilities; else how many alternatives to list
-  int vocab_used = 0;              // ids >= this are never chosen; 0: all of the vocabulary
-  std::vector<int32_t> never_ids;  // never chosen either
+  std::vector<int32_t> eos_ids =
+      {};                   // ends and stop_token_ids: not chosen before min_tokens tokens
+  bool ignore_eos = false;  // for the engine's stop rule; changes nothing in the choice
+  int top_logprobs = -1;    // -1: no log-probabilities; else how many alternatives to list
+  int vocab_used = 0;       // ids >= this are never chosen; 0: all of the vocabulary
+  std::vector<int32_t> never_ids = {};  // never chosen either
 };
 
 struct TokenLogprob {
@@ -56,29 +57,30 @@ class Sampler {
   // prompt_ids are only used for the repetition penalty (image pads among them do no harm).
   Sampler(SamplingParams params, std::span<const int32_t> prompt_ids, int vocab);
 
-  // logits [V] f32 are the model's and are overwritten. forced >= 0 takes that token instead of
+  // logits [V] f32 are the model's and may be overwritten. forced >= 0 takes that token instead of
   // choosing one (teacher forcing) and reports its log-probability; it counts as output like any
   // other. Order: raw log-probabilities, logit bias, masks, repetition / frequency / presence
   // penalty, greedy or temperature, min_p, top_k, top_p, draw. If nothing is left to choose from
-  // (all masked or NaN) the lowest id that is not masked is taken, id 0 if there is none.
+  // (all masked or NaN) the lowest id that is not masked is taken, 0 if there is none.
   Sampled next(std::span<float> logits, int32_t forced = -1);
 
   // Tokens taken so far.
   int64_t taken() const { return taken_; }
 
  private:
-  void report_logprobs(std::span<const float> logits, int32_t id, Sampled& out) const;
+  void report(std::span<const float> logits, Sampled& out) const;
   void list_top(std::span<const float> logits, std::vector<TokenLogprob>& top) const;
+  int32_t choose(std::span<float> logits);
   void apply_bias_and_masks(std::span<float> logits) const;
   void apply_penalties(std::span<float> logits) const;
-  int32_t choose(std::span<float> logits);
-  void count(int32_t id);
 
   SamplingParams params_;
   int vocab_;
   bool penalties_;  // any penalty is on, so seen_ is kept
   // [V]: bit 31 = in the prompt, the rest = times in the output. Empty without penalties.
   std::vector<uint32_t> seen_;
+  std::vector<float>
+      raw_;  // [V]: the model's logits while they are overwritten; empty without logprobs
   RadixScratch scratch_;
   int64_t taken_ = 0;
 };

@@ -36,13 +36,18 @@ class JsonRepair {
   enum class Want { kItem, kColon, kValue, kNext };  // inside a container: what may come next
 
   Step structural(char c, std::string& out);
+  Step closer(char c, std::string& out);
+  Step nothing(std::string& out);
   Step string_char(char c, std::string& out);
-  void begin_item(std::string& out, bool is_key);
+  bool escape_char(char c, std::string& out);
+  void begin_item(bool key, std::string& out);
+  void fill_gap(std::string& out);
   Step end_item();
   void end_token(std::string& out);
-  void unicode_unit(std::string& out);
-  void flush_escape(std::string& out);
   void pop(std::string& out);
+  void unicode_unit(std::string& out);
+  void flush_high(std::string& out);
+  void flush_escape(std::string& out);
 
   std::string stack_;  // open containers, '{' or '['
   Want want_ = Want::kItem;

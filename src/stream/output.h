@@ -15,10 +15,10 @@
 namespace ocelli {
 
 struct OutputOptions {
-  std::vector<std::string> stops;
+  std::vector<std::string> stops = {};
   bool include_stop = false;  // keep the stop string in the text
   bool tools = false;         // tools given and tool_choice is not "none"
-  std::vector<std::string> tool_names;
+  std::vector<std::string> tool_names = {};
   bool whole_calls = false;  // the answer is not streamed: a cut-off call returns to content
 };
 

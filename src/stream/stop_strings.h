@@ -29,10 +29,13 @@ class StopStrings {
   const std::string& stop(int index) const { return stops_[static_cast<size_t>(index)]; }
 
  private:
+  int advance(char c);
+
   std::vector<std::string> stops_;
   bool include_;
-  std::vector<std::vector<uint32_t>> failure_;  // per stop: Knuth-Morris-Pratt borders
-  std::vector<uint32_t> state_;                 // per stop: bytes of it that end the text so far
+  std::vector<std::vector<uint32_t>>
+      borders_;                  // per stop and byte: longest border of the prefix so far
+  std::vector<uint32_t> state_;  // per stop: bytes of it that end the text so far
   std::string held_;
   int matched_ = -1;
 };

@@ -60,19 +60,27 @@ class ToolCallParser {
   enum class Part { kKey, kColon, kValue };
 
   void text_char(char c, ParsedText& out);
-  void content_char(char c, ParsedText& out);
   void lone_char(char c, ParsedText& out);
+  bool lone_possible();
+  void release_lone(ParsedText& out);
+  void finish_lone(ParsedText& out);
+  void put_content(std::string_view text, ParsedText& out) const;
+  void content_char(char c, ParsedText& out);
+  void open_block();
   void block_char(char c, ParsedText& out);
-  void plain_block_char(char c, ParsedText& out);
-  void object_char(char c, ParsedText& out);
-  void begin_object();
-  void begin_value(char c);
-  void value_done(ParsedText& out);
-  void close_object(ParsedText& out);
+  void inner_char(char c, ParsedText& out);
+  void reopen_block(ParsedText& out);
   void end_block(ParsedText& out);
   void give_back(ParsedText& out);
+  void begin_object();
+  void next_part(Part part);
+  void object_char(char c, ParsedText& out);
+  void key_char(char c, ParsedText& out);
+  void value_char(char c, ParsedText& out);
+  void value_done();
+  std::string whole_arguments() const;
+  void close_object(ParsedText& out);
   void send(ParsedText& out);
-  bool lone_possible() const;
 
   std::vector<std::string> names_;
   Emit emit_;
@@ -85,11 +93,12 @@ class ToolCallParser {
   Part part_ = Part::kKey;
   Key key_ = Key::kOther;
   JsonRepair value_;
-  std::string value_text_;  // normalised text of the key or value being read, not yet taken
-  bool string_arguments_ = false;
+  std::string value_text_;         // normalised text of the key or value being read, not yet taken
+  bool direct_arguments_ = false;  // the value being read goes to arguments_ as it comes
   std::string name_;
   std::string arguments_;  // normalised, not yet sent
-  bool arguments_seen_ = false, name_sent_ = false, block_has_call_ = false;
+  bool arguments_seen_ = false, name_sent_ = false, block_has_call_ = false,
+       block_has_noise_ = false;
 
   int calls_ = 0;
   bool cut_ = false;

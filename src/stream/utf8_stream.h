@@ -20,6 +20,8 @@ class Utf8Stream {
   int held() const { return held_; }
 
  private:
+  void begin(uint8_t byte, std::string& out);
+
   char bytes_[4] = {};
   int held_ = 0;
   int missing_ = 0;                   // continuation bytes still expected

@@ -1,0 +1,122 @@
+#include "stream/output.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+#include <string>
+#include <vector>
+
+namespace ocelli {
+namespace {
+
+struct Whole {
+  std::string content;
+  std::vector<ToolDelta> calls;
+  int stop_index = -1;
+  bool by_tools = false;
+};
+
+// Feeds pieces of 1..8 bytes; `end` comes with an empty last token, as for an end-of-turn token.
+Whole run(const OutputOptions& options, std::string_view bytes, End end, uint32_t seed) {
+  std::mt19937 random(seed);
+  OutputStream stream(options);
+  Whole whole;
+  const auto take = [&](OutputStep step) {
+    whole.content += step.text.content;
+    for (ToolDelta& delta : step.text.tools) {
+      if (!delta.name.empty()) {
+        EXPECT_EQ(delta.index, static_cast<int>(whole.calls.size()));
+        whole.calls.push_back(std::move(delta));
+      } else {
+        EXPECT_EQ(delta.index + 1, static_cast<int>(whole.calls.size()));
+        whole.calls.back().arguments += delta.arguments;
+      }
+    }
+    whole.stop_index = step.stop_index;
+    return step.finished;
+  };
+  bool finished = false;
+  for (size_t i = 0; i < bytes.size() && !finished;) {
+    const size_t piece = 1 + random() % 8;
+    finished = take(stream.feed(bytes.substr(i, piece), End::kNo));
+    i += piece;
+  }
+  if (!finished) EXPECT_TRUE(take(stream.feed({}, end)));
+  whole.by_tools = stream.finished_by_tools();
+  return whole;
+}
+
+TEST(OutputStream, TextPassesThrough) {
+  const std::string text = "Gr\xc3\xbc\xc3\x9f Gott \xf0\x9f\x98\x80 <tool_call>";
+  for (uint32_t seed = 0; seed < 50; ++seed) {
+    const Whole whole = run({}, text, End::kModel, seed);
+    EXPECT_EQ(whole.content, text);  // without tools the tag is text
+    EXPECT_EQ(whole.stop_index, -1);
+    EXPECT_FALSE(whole.by_tools);
+  }
+}
+
+TEST(OutputStream, BrokenCharacterAtTheEndIsReplaced) {
+  EXPECT_EQ(run({}, "a\xe2\x82", End::kTruncated, 1).content, "a\xef\xbf\xbd");
+}
+
+TEST(OutputStream, StopStringSpansTokens) {
+  const OutputOptions options{.stops = {"\n\n", "END"}};
+  for (uint32_t seed = 0; seed < 50; ++seed) {
+    const Whole whole = run(options, "some text END more\n\n", End::kModel, seed);
+    EXPECT_EQ(whole.content, "some text ");
+    EXPECT_EQ(whole.stop_index, 1);
+  }
+  EXPECT_EQ(OutputStream(options).stop(1), "END");
+}
+
+TEST(OutputStream, StopInTheLastTokenOverrulesTheEnd) {
+  OutputStream stream({.stops = {"END"}, .include_stop = true});
+  stream.feed("x EN", End::kNo);
+  const OutputStep step = stream.feed("D y", End::kTruncated);
+  EXPECT_TRUE(step.finished);
+  EXPECT_EQ(step.stop_index, 0);
+  EXPECT_EQ(step.text.content, "END");
+}
+
+TEST(OutputStream, UnarmedStopsAreText) {
+  OutputStream stream({.stops = {"a"}});
+  EXPECT_EQ(stream.feed("banana", End::kNo, false).text.content, "banana");
+  EXPECT_TRUE(stream.feed("a", End::kNo, true).finished);
+}
+
+TEST(OutputStream, CallsAfterText) {
+  OutputOptions options{.tools = true, .tool_names = {"get_weather"}};
+  const std::string text =
+      "Let me see.\n<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"location\": "
+      "\"Z\xc3\xbcrich\"}}\n"
+      "</tool_call>";
+  for (const bool whole_calls : {false, true}) {
+    options.whole_calls = whole_calls;
+    for (uint32_t seed = 0; seed < 100; ++seed) {
+      const Whole whole = run(options, text, End::kModel, seed);
+      EXPECT_EQ(whole.content, "Let me see.\n");
+      ASSERT_EQ(whole.calls.size(), 1u);
+      EXPECT_EQ(whole.calls[0].name, "get_weather");
+      EXPECT_EQ(whole.calls[0].arguments, "{\"location\": \"Z\xc3\xbcrich\"}");
+      EXPECT_TRUE(whole.by_tools);
+    }
+  }
+}
+
+TEST(OutputStream, StopStringInsideACallCutsIt) {
+  OutputOptions options{.stops = {"Lon"}, .tools = true, .tool_names = {"f"}, .whole_calls = true};
+  const Whole whole =
+      run(options, "<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": \"London\"}}</tool_call>",
+          End::kModel, 3);
+  EXPECT_EQ(whole.content, "<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": \"");
+  EXPECT_TRUE(whole.calls.empty());
+  EXPECT_FALSE(whole.by_tools);
+  EXPECT_EQ(whole.stop_index, 0);
+  // The end tag as a stop string is harmless: the call is complete.
+  options.stops = {"</tool_call>"};
+  EXPECT_TRUE(run(options, "<tool_call>{\"name\": \"f\"}</tool_call>", End::kModel, 3).by_tools);
+}
+
+}  // namespace
+}  // namespace ocelli
