@@ -1,4 +1,4 @@
-#include "models/convert/tokenizer_import.h"
+#include "convert/tokenizer_import.h"
 
 #include <algorithm>
 #include <array>
