@@ -5,8 +5,7 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import { SetupError, endWith, output, readJson, root, say, which } from './setup/io.mjs';
+import { SetupError, endWith, isMain, output, readJson, root, say, which } from './setup/io.mjs';
 import { emscripten } from './setup/emscripten.mjs';
 import { nodeModules, relaxedNode, writeIfChanged } from './setup/npm.mjs';
 import { installSystem } from './setup/system.mjs';
@@ -21,7 +20,9 @@ function checkMachine() {
     throw new SetupError(`Node ${process.versions.node} is too old: 20.19 or newer is needed`);
   }
   if (process.platform !== 'linux') {
-    throw new SetupError(`the build runs on Linux, not on ${process.platform}: use a Debian container`);
+    throw new SetupError(
+      `the build runs on Linux, not on ${process.platform}: use a Debian container`,
+    );
   }
 }
 
@@ -38,12 +39,20 @@ function nativeCompiler() {
 
 function systemPackages(wanted) {
   const names = [];
-  if (['native', 'emscripten', 'wasi'].some((part) => wanted.has(part))) names.push('cmake', 'ninja-build', 'xz-utils');
+  if (['native', 'emscripten', 'wasi'].some((part) => wanted.has(part)))
+    names.push('cmake', 'ninja-build', 'xz-utils');
   const debianClang = ['clang-19', 'lld-19', 'llvm-19'];
-  if (wanted.has('native') && !nativeCompiler()) names.push(...debianClang, 'libc++-19-dev', 'libc++abi-19-dev');
+  if (wanted.has('native') && !nativeCompiler())
+    names.push(...debianClang, 'libc++-19-dev', 'libc++abi-19-dev');
   if (wanted.has('emscripten') && !process.env.EMSDK) names.push(...debianClang, 'python3');
   if (wanted.has('wasi') && !process.env.WASI_SDK_PATH) {
-    names.push(...debianClang, 'libclang-rt-19-dev-wasm32', 'libc++-19-dev-wasm32', 'libc++abi-19-dev-wasm32', 'wasi-libc');
+    names.push(
+      ...debianClang,
+      'libclang-rt-19-dev-wasm32',
+      'libc++-19-dev-wasm32',
+      'libc++abi-19-dev-wasm32',
+      'wasi-libc',
+    );
   }
   if (wanted.has('tests')) {
     names.push('clang-format-19', 'ccache');
@@ -64,7 +73,13 @@ export async function setup(wantedParts) {
   const file = join(root, 'build', 'setup.json');
   const before = existsSync(file) ? readJson(file) : {};
   const found = before.prefix === prefix ? before : { prefix };
-  const libraries = ['json', 'stb', 'utf8proc', 'webp', ...(wanted.has('tests') ? ['googletest'] : [])];
+  const libraries = [
+    'json',
+    'stb',
+    'utf8proc',
+    'webp',
+    ...(wanted.has('tests') ? ['googletest'] : []),
+  ];
   found.third_party = { ...found.third_party, ...(await thirdParty(prefix, libraries)) };
   if (wanted.has('emscripten')) found.emscripten = await emscripten(prefix);
   if (wanted.has('wasi')) found.wasi = wasi();
@@ -82,16 +97,21 @@ function wasi() {
   if (!sdk) return { bin: '/usr/lib/llvm-19/bin', sysroot: '', target: 'wasm32-wasi' };
   const sysroot = join(sdk, 'share', 'wasi-sysroot');
   if (!existsSync(join(sdk, 'bin', 'clang++')) || !existsSync(sysroot)) {
-    throw new SetupError(`WASI_SDK_PATH is ${sdk}, but bin/clang++ or share/wasi-sysroot is not there`);
+    throw new SetupError(
+      `WASI_SDK_PATH is ${sdk}, but bin/clang++ or share/wasi-sysroot is not there`,
+    );
   }
-  const target = existsSync(join(sysroot, 'lib', 'wasm32-wasip1')) ? 'wasm32-wasip1' : 'wasm32-wasi';
+  const target = existsSync(join(sysroot, 'lib', 'wasm32-wasip1'))
+    ? 'wasm32-wasip1'
+    : 'wasm32-wasi';
   return { bin: join(sdk, 'bin'), sysroot, target };
 }
 
 function cmakeText(found) {
   const lines = ['# Written by tools/setup.mjs: where things lie on this machine.'];
   const put = (name, value) => value !== undefined && lines.push(`set(OCELLI_${name} "${value}")`);
-  for (const [name, folder] of Object.entries(found.third_party)) put(`THIRD_PARTY_${name.toUpperCase()}`, folder);
+  for (const [name, folder] of Object.entries(found.third_party))
+    put(`THIRD_PARTY_${name.toUpperCase()}`, folder);
   put('EMSCRIPTEN', found.emscripten);
   put('WASI_BIN', found.wasi?.bin);
   put('WASI_SYSROOT', found.wasi?.sysroot);
@@ -101,7 +121,7 @@ function cmakeText(found) {
   return `${lines.join('\n')}\n`;
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1]).href) {
+if (isMain(import.meta.url)) {
   const asked = process.argv.slice(2);
   const unknown = asked.filter((name) => !parts.includes(name));
   if (unknown.length > 0) {

@@ -1,7 +1,8 @@
-// Owns what the C and C++ libraries would import in the single-thread modules, so that they import nothing.
-// Linked by wasm/module.cmake; a check of `npm test` holds the import list empty. Surprise: nothing here is ever
-// useful, it only has to exist: number formatting refers to stdio, and stdio to these WASI calls. They answer
-// "not supported", and the endings of the C++ library trap instead of printing.
+// Owns what the C and C++ libraries would import in the single-thread modules, so that they import
+// nothing. Linked by wasm/module.cmake; a check of `npm test` holds the import list empty.
+// Surprise: nothing here is ever useful, it only has to exist: number formatting refers to stdio,
+// and stdio to these WASI calls. They answer "not supported", and the endings of the C++ library
+// trap instead of printing.
 #include <cstdint>
 #include <version>
 

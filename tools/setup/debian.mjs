@@ -41,7 +41,9 @@ async function view(prefix, suite) {
   writeFileSync(join(folder, 'status'), '');
   writeFileSync(
     join(folder, 'sources.list'),
-    ['deb', 'deb-src'].map((kind) => `${kind} [signed-by=${keyring}] ${archive} ${suite} main\n`).join(''),
+    ['deb', 'deb-src']
+      .map((kind) => `${kind} [signed-by=${keyring}] ${archive} ${suite} main\n`)
+      .join(''),
   );
   return args;
 }
@@ -54,7 +56,9 @@ export async function fetchDebian(prefix, name, folder) {
   const args = await view(prefix, pin.suite);
   if (!updated.has(pin.suite)) {
     await run('apt-get', [...args, '-qq', 'update']).catch((error) => {
-      throw new SetupError(`the package lists of ${pin.suite} cannot be read: is there a network?\n${error.message}`);
+      throw new SetupError(
+        `the package lists of ${pin.suite} cannot be read: is there a network?\n${error.message}`,
+      );
     });
     updated.add(pin.suite);
   }
@@ -88,7 +92,9 @@ export async function fetchDebian(prefix, name, folder) {
         `${file}: sha256 ${have}, but tools/pins.json pins ${name} ${pin.version} with ${want ?? 'no sum for ' + debianArch}`,
       );
     }
-    say(`    WARNING: ${file} is not the pinned ${pin.version}; apt has checked its signature, going on`);
+    say(
+      `    WARNING: ${file} is not the pinned ${pin.version}; apt has checked its signature, going on`,
+    );
   }
   return path;
 }
@@ -98,5 +104,12 @@ export async function unpackDeb(file, folder, excludes = []) {
   mkdirSync(folder, { recursive: true });
   const skip = excludes.map((pattern) => `--exclude=${pattern}`);
   const quoted = skip.map((text) => `'${text}'`).join(' ');
-  await run('bash', ['-o', 'pipefail', '-c', `dpkg-deb --fsys-tarfile "$0" | tar -x -C "$1" ${quoted}`, file, folder]);
+  await run('bash', [
+    '-o',
+    'pipefail',
+    '-c',
+    `dpkg-deb --fsys-tarfile "$0" | tar -x -C "$1" ${quoted}`,
+    file,
+    folder,
+  ]);
 }

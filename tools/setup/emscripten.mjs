@@ -35,18 +35,32 @@ export async function emscripten(prefix) {
   if (given) {
     const folder = join(given, 'upstream', 'emscripten');
     if (!existsSync(join(folder, 'emcc'))) {
-      throw new SetupError(`EMSDK is ${given}, but ${folder}/emcc is not there (run emsdk install and activate)`);
+      throw new SetupError(
+        `EMSDK is ${given}, but ${folder}/emcc is not there (run emsdk install and activate)`,
+      );
     }
     return folder;
   }
   const llvm = llvmFolder();
-  if (!llvm) throw new SetupError('clang 19 is needed under /usr/lib/llvm-19 (packages clang-19 lld-19 llvm-19)');
-  const key = { debs: debs.map((name) => pins.debian[name]), acorn: pins.npm.acorn, leftOut, layout };
+  if (!llvm)
+    throw new SetupError(
+      'clang 19 is needed under /usr/lib/llvm-19 (packages clang-19 lld-19 llvm-19)',
+    );
+  const key = {
+    debs: debs.map((name) => pins.debian[name]),
+    acorn: pins.npm.acorn,
+    leftOut,
+    layout,
+  };
   const title = `emscripten ${pins.debian.emscripten.version} (about a minute, 0.2 GB)`;
   const folder = await component(prefix, 'emscripten', key, title, async (temporary, final) => {
     for (const name of debs) {
       const file = await fetchDebian(prefix, name, temporary);
-      await unpackDeb(file, temporary, name === 'emscripten' ? leftOut : ['./usr/share/doc', './usr/share/locale']);
+      await unpackDeb(
+        file,
+        temporary,
+        name === 'emscripten' ? leftOut : ['./usr/share/doc', './usr/share/locale'],
+      );
       await run('rm', [file]);
     }
     const home = join(temporary, 'usr/share/emscripten');
@@ -77,9 +91,14 @@ function wrapBinaryen(temporary, final) {
     x64: ['x86_64-linux-gnu', 'ld-linux-x86-64.so.2'],
     arm64: ['aarch64-linux-gnu', 'ld-linux-aarch64.so.1'],
   }[process.arch] ?? [null, null];
-  if (!triple) throw new SetupError(`emscripten is set up here on x64 and arm64 only, not on ${process.arch}: set EMSDK`);
+  if (!triple)
+    throw new SetupError(
+      `emscripten is set up here on x64 and arm64 only, not on ${process.arch}: set EMSDK`,
+    );
   const libraries = join(final, 'usr/lib', triple);
-  for (const tool of readdirSync(join(temporary, 'usr/bin')).filter((name) => name.startsWith('wasm'))) {
+  for (const tool of readdirSync(join(temporary, 'usr/bin')).filter((name) =>
+    name.startsWith('wasm'),
+  )) {
     const path = join(bin, tool);
     const call = `exec '${libraries}/${loader}' --library-path '${libraries}' '${final}/usr/bin/${tool}' "$@"`;
     writeFileSync(path, `#!/bin/sh\n${call}\n`);

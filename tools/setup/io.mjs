@@ -2,12 +2,25 @@
 // Surprise: a SetupError is for the person at the keyboard and is printed without a stack.
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import {
+  createReadStream,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+} from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** The repository root. */
 export const root = resolve(dirname(fileURLToPath(import.meta.url)), '..', '..');
+
+/** Whether the module of this URL is the script that was started. */
+export function isMain(url) {
+  return Boolean(process.argv[1]) && fileURLToPath(url) === realpathSync(process.argv[1]);
+}
 
 export class SetupError extends Error {}
 
@@ -56,12 +69,16 @@ export function run(command, args, { show = false, ...options } = {}) {
     const keep = (bytes) => (tail = (tail + bytes).slice(-4000));
     child.stdout?.on('data', keep);
     child.stderr?.on('data', keep);
-    child.on('error', (error) => reject(new SetupError(`${command} cannot be run: ${error.message}`)));
+    child.on('error', (error) =>
+      reject(new SetupError(`${command} cannot be run: ${error.message}`)),
+    );
     child.on('close', (code, signal) => {
       if (code === 0) accept();
       else {
         const how = signal ? `was ended by ${signal}` : `ended with status ${code}`;
-        reject(new SetupError(`${[command, ...args].join(' ')}\n${tail.trim()}\n${command} ${how}`));
+        reject(
+          new SetupError(`${[command, ...args].join(' ')}\n${tail.trim()}\n${command} ${how}`),
+        );
       }
     });
   });

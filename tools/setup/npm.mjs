@@ -11,16 +11,25 @@ export async function unpackNpm(name, folder, only = []) {
   const packageName = pin.package[process.arch] ?? pin.package.all;
   const want = pin.sha256[process.arch] ?? pin.sha256.all;
   if (!packageName || !want) {
-    throw new SetupError(`${name} ${pin.version}: tools/pins.json has no package for ${process.arch}`);
+    throw new SetupError(
+      `${name} ${pin.version}: tools/pins.json has no package for ${process.arch}`,
+    );
   }
-  const listing = output('npm', ['pack', `${packageName}@${pin.version}`, '--json', '--loglevel=error'], {
-    cwd: folder,
-  });
-  if (!listing) throw new SetupError(`${packageName}@${pin.version} cannot be fetched from the npm registry`);
+  const listing = output(
+    'npm',
+    ['pack', `${packageName}@${pin.version}`, '--json', '--loglevel=error'],
+    {
+      cwd: folder,
+    },
+  );
+  if (!listing)
+    throw new SetupError(`${packageName}@${pin.version} cannot be fetched from the npm registry`);
   const file = join(folder, `${packageName}-${pin.version}.tgz`);
   const have = await sha256File(file);
   if (have !== want) {
-    throw new SetupError(`${packageName}@${pin.version}: sha256 ${have}, tools/pins.json says ${want}`);
+    throw new SetupError(
+      `${packageName}@${pin.version}: sha256 ${have}, tools/pins.json says ${want}`,
+    );
   }
   await run('tar', ['-xzf', file, '-C', folder, '--strip-components=1', ...only]);
   await run('rm', [file]);

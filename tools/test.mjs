@@ -1,0 +1,127 @@
+// Owns `npm test`: sets up, builds everything and runs every check, one after another, and says at the end which
+// failed. A failing part does not stop the next, except that tests need what they run to be built.
+//   node tools/test.mjs [--only PART[,PART]...]       parts: see `parts` below
+// Surprise: vitest runs twice where this Node has no relaxed SIMD, each time with the variants that Node can run.
+import { spawn } from 'node:child_process';
+import { SetupError, endWith, isMain, root, say } from './setup/io.mjs';
+import { build, hostVariant, variants } from './build.mjs';
+import { format } from './format.mjs';
+import { setup } from './setup.mjs';
+
+/** Runs a command with its output shown and kept. Resolves to { passed, text }. */
+function shown(command, args, env = {}) {
+  return new Promise((accept, reject) => {
+    const child = spawn(command, args, {
+      cwd: root,
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let text = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', (bytes) => {
+        process.stdout.write(bytes);
+        text = (text + bytes).slice(-200_000);
+      });
+    }
+    child.on('error', reject);
+    child.on('close', (code) => accept({ passed: code === 0, text }));
+  });
+}
+
+/** A runner's own closing lines, for the summary. */
+function closing(text) {
+  const plain = text.replace(/\x1b\[[0-9;]*m/g, '');
+  return (
+    plain.match(/^.*(tests passed,.* failed out of \d+|^\s+Tests {2}.*|^\s+Test Files {2}.*)$/gm) ??
+    []
+  );
+}
+
+async function ctest(preset) {
+  await build([preset]);
+  const args = ['--preset', preset, '--no-tests=error', '--output-on-failure', '--progress', '-j2'];
+  const env = {
+    ASAN_OPTIONS: 'detect_leaks=1:strict_string_checks=1',
+    UBSAN_OPTIONS: 'print_stacktrace=1',
+  };
+  return shown('ctest', args, env);
+}
+
+async function vitest(node, names) {
+  const args = ['node_modules/vitest/vitest.mjs', 'run'];
+  return shown(node, args, { OCELLI_VARIANTS: names.join(','), NO_COLOR: '1' });
+}
+
+const all = variants.map(({ name }) => name);
+const runnable = hostVariant().endsWith('relaxed')
+  ? all
+  : all.filter((name) => !name.endsWith('relaxed'));
+const rest = all.filter((name) => !runnable.includes(name));
+
+/** name -> what it does; each resolves to { passed, text? } or throws. In the order they run. */
+const parts = {
+  format: async () => format(true).then(() => ({ passed: true })),
+  lint: async () =>
+    shown(process.execPath, ['node_modules/eslint/bin/eslint.js', '--max-warnings=0', '.']),
+  types: async () =>
+    shown(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.tests.json']),
+  native: () => ctest('native'),
+  asan: () => ctest('asan'),
+  wasm: async () => build([...all, 'js']).then(() => ({ passed: true })),
+  vitest: async () => {
+    await build([...all, 'js']);
+    return vitest(process.execPath, runnable);
+  },
+  'vitest-relaxed': async () => {
+    if (rest.length === 0) return null;
+    const { node_relaxed } = await build([...all, 'js']).then(() => setup(['tests']));
+    return vitest(node_relaxed, rest);
+  },
+};
+
+async function main() {
+  const [flag, names, ...more] = process.argv.slice(2);
+  const chosen = flag === '--only' && names ? names.split(',') : Object.keys(parts);
+  const unknown = chosen.filter((name) => !(name in parts));
+  if ((flag && flag !== '--only') || (flag && !names) || more.length > 0 || unknown.length > 0) {
+    say(
+      `usage: node tools/test.mjs [--only PART[,PART]...]   parts: ${Object.keys(parts).join(' ')}`,
+    );
+    process.exit(2);
+  }
+  const started = performance.now();
+  await setup(['native', 'emscripten', 'wasi', 'js', 'tests']);
+  const results = [];
+  for (const name of chosen) {
+    say(`\n=== ${name}`);
+    const start = performance.now();
+    let result;
+    try {
+      result = await parts[name]();
+    } catch (error) {
+      say(error instanceof SetupError ? error.message : error.stack);
+      result = { passed: false };
+    }
+    const seconds = ((performance.now() - start) / 1000).toFixed(0);
+    if (result) results.push({ name, seconds, ...result });
+    else say(`nothing to do: the run before it covered all variants`);
+  }
+  report(results, started);
+}
+
+function report(results, started) {
+  const lines = [
+    '',
+    `=== summary after ${((performance.now() - started) / 60_000).toFixed(1)} minutes`,
+  ];
+  for (const { name, passed, seconds, text } of results) {
+    lines.push(`${passed ? 'passed' : 'FAILED'}  ${name} (${seconds} s)`);
+    for (const line of closing(text ?? '')) lines.push(`        ${line.trim()}`);
+  }
+  const failed = results.filter(({ passed }) => !passed).length;
+  lines.push(`${results.length - failed} passed, ${failed} failed`);
+  console.log(lines.join('\n'));
+  process.exitCode = failed > 0 ? 1 : 0;
+}
+
+if (isMain(import.meta.url)) main().catch(endWith);

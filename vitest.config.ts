@@ -1,0 +1,15 @@
+// What `npm test` runs of TypeScript. Surprise: tests of threads and of the command import build/js, since the
+// oldest Node we support cannot run .ts files in a worker.
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['tests/**/*.test.ts'],
+    // Each test file gets a process of its own: the modules map up to 4 GiB each.
+    pool: 'forks',
+    maxWorkers: 2,
+    minWorkers: 1,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+  },
+});
