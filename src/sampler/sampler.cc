@@ -48,11 +48,16 @@ int32_t argmax(std::span<const float> logits) {
   return best >= 0 ? best : std::max(unmasked, 0);
 }
 
-void logits_to_weights(std::span<float> logits, float temperature) {
-  const double most = largest(logits), scale = 1.0 / temperature;
+// most: the largest logit, > -infinity. NaN and masked entries get weight 0.
+void logits_to_weights(std::span<float> logits, float most, float temperature) {
+  const double top = std::min(most, std::numeric_limits<float>::max()), scale = 1.0 / temperature;
+  const double lowest = top + kNegligible / scale;
   for (float& logit : logits) {
-    const double x = (std::min<double>(logit, most) - most) * scale;
-    logit = possible(logit) && x >= kNegligible ? static_cast<float>(exact_exp(x)) : 0.0f;
+    if (logit >= lowest) {
+      logit = static_cast<float>(exact_exp((std::min<double>(logit, top) - top) * scale));
+    } else {
+      logit = 0;
+    }
   }
 }
 
@@ -153,8 +158,9 @@ int32_t Sampler::choose(std::span<float> logits) {
   apply_bias_and_masks(logits);
   if (penalties_) apply_penalties(logits);
   const int32_t best = argmax(logits);
-  if (params_.temperature == 0 || !possible(logits[static_cast<size_t>(best)])) return best;
-  logits_to_weights(logits, params_.temperature);
+  const float most = logits[static_cast<size_t>(best)];
+  if (params_.temperature == 0 || !possible(most)) return best;
+  logits_to_weights(logits, most, params_.temperature);
   if (params_.min_p > 0) keep_min_p(logits, params_.min_p);
   if (params_.top_k > 0 && params_.top_k < vocab_) keep_top_k(logits, params_.top_k, scratch_);
   if (params_.top_p < 1) keep_top_p(logits, params_.top_p, scratch_);

@@ -251,7 +251,7 @@ TEST(Sampler, SameSeedSameTokens) {
   EXPECT_NE(tokens(0), tokens(~0ull));
 }
 
-// Fixed for all platforms: these tokens were drawn by the native build; wasm runs this test, too.
+// The same on all platforms; a Python program with its own walk gave these ids.
 TEST(Sampler, PinnedDraws) {
   EXPECT_EQ(scramble(1), 0x5692161d100b05e5u);  // as in the published splitmix64 generator
   Logits logits(1000);

@@ -138,11 +138,5 @@ TEST(JsonObject, OnlyToTheLetter) {
   }
 }
 
-TEST(JsonUnquote, UndoesTheEscapes) {
-  EXPECT_EQ(json_unquote(R"("a\"b\\c\/\n\t\u001f")"), "a\"b\\c/\n\t\x1f");
-  EXPECT_EQ(json_unquote(R"("\ud800")"), "\xef\xbf\xbd");
-  EXPECT_EQ(json_unquote("\"\""), "");
-}
-
 }  // namespace
 }  // namespace ocelli
