@@ -11,6 +11,7 @@ namespace {
 constexpr int kDimMax = 1 << 20;
 constexpr int kVocabMax = 1 << 24;
 constexpr int kLayersMax = 1024;
+constexpr int kHeadDimMax = 256;  // what the attention kernels hold on the stack
 constexpr int kContextMax = 1 << 24;
 constexpr int64_t kPixelsMax = int64_t{1} << 31;
 constexpr size_t kShardsMax = 65536;
@@ -25,7 +26,7 @@ TextConfig read_text(const JsonObject& json) {
   text.layers = read_int(json, "layers", 1, kLayersMax);
   text.heads = read_int(json, "heads", 1, kDimMax);
   text.kv_heads = read_int(json, "kv_heads", 1, kDimMax);
-  text.head_dim = read_int(json, "head_dim", 1, kDimMax);
+  text.head_dim = read_int(json, "head_dim", 1, kHeadDimMax);
   text.intermediate = read_int(json, "intermediate", 1, kDimMax);
   text.vocab = read_int(json, "vocab", 1, kVocabMax);
   text.rms_eps = static_cast<float>(json.number("rms_eps", 0.0, 1.0));
@@ -170,7 +171,7 @@ Result<void> check_config(const ModelConfig& config, Status status) {
   OCELLI_TRY_VOID(whole("text.layers", t.layers, 1, kLayersMax));
   OCELLI_TRY_VOID(whole("text.heads", t.heads, 1, kDimMax));
   OCELLI_TRY_VOID(whole("text.kv_heads", t.kv_heads, 1, t.heads));
-  OCELLI_TRY_VOID(whole("text.head_dim", t.head_dim, 2, kDimMax));
+  OCELLI_TRY_VOID(whole("text.head_dim", t.head_dim, 4, kHeadDimMax));
   OCELLI_TRY_VOID(whole("text.intermediate", t.intermediate, 1, kDimMax));
   OCELLI_TRY_VOID(whole("text.vocab", t.vocab, 1, kVocabMax));
   OCELLI_TRY_VOID(whole("text.context", t.context, 1, kContextMax));
@@ -191,7 +192,8 @@ Result<void> check_config(const ModelConfig& config, Status status) {
   if (t.heads % t.kv_heads != 0)
     return wrong(is("text.kv_heads", t.kv_heads) +
                  "must divide text.heads = " + std::to_string(t.heads));
-  if (t.head_dim % 2 != 0) return wrong(is("text.head_dim", t.head_dim) + "must be even");
+  if (t.head_dim % 4 != 0)
+    return wrong(is("text.head_dim", t.head_dim) + "must be a multiple of 4");
   int64_t sections = 0;
   for (const int section : t.mrope_section) {
     if (section < 0) return wrong(is("text.mrope_section", section) + "must not be negative");

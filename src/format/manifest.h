@@ -19,7 +19,7 @@ struct TextConfig {
   int layers = 0;
   int heads = 0;         // H, heads * head_dim == hidden
   int kv_heads = 0;      // divides heads
-  int head_dim = 0;      // even
+  int head_dim = 0;      // a multiple of 4, at most 256
   int intermediate = 0;  // F
   int vocab = 0;         // rows of the embedding, more than there are tokens
   float rms_eps = 1e-6f;
@@ -37,7 +37,7 @@ struct TextConfig {
 struct VisionConfig {
   int hidden = 0;
   int depth = 0;
-  int heads = 0;  // hidden / heads is a multiple of 4
+  int heads = 0;  // hidden / heads is a multiple of 4, at most 256
   int intermediate = 0;
   int in_channels = 3;           // always 3
   int patch = 14;                // pixels
