@@ -1,4 +1,4 @@
-#include "models/convert/checkpoint.h"
+#include "convert/checkpoint.h"
 
 #include <algorithm>
 #include <set>

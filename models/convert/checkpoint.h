@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "convert/io.h"
 #include "format/safetensors.h"
-#include "models/convert/io.h"
 
 namespace ocelli {
 

@@ -1,14 +1,14 @@
-#include "models/convert/convert.h"
+#include "convert/convert.h"
 
 #include <algorithm>
 #include <array>
 #include <cstring>
 #include <set>
 
-#include "models/convert/checkpoint.h"
-#include "models/convert/shard_writer.h"
-#include "models/convert/source_config.h"
-#include "models/convert/tokenizer_import.h"
+#include "convert/checkpoint.h"
+#include "convert/shard_writer.h"
+#include "convert/source_config.h"
+#include "convert/tokenizer_import.h"
 
 namespace ocelli {
 namespace {

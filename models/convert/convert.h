@@ -6,9 +6,9 @@
 
 #include <string>
 
+#include "convert/io.h"
+#include "convert/matrix_writer.h"
 #include "format/manifest.h"
-#include "models/convert/io.h"
-#include "models/convert/matrix_writer.h"
 
 namespace ocelli {
 

@@ -1,4 +1,4 @@
-#include "models/convert/directory.h"
+#include "convert/directory.h"
 
 #include <dirent.h>
 #include <fcntl.h>

@@ -6,7 +6,7 @@
 
 #include <memory>
 
-#include "models/convert/io.h"
+#include "convert/io.h"
 
 namespace ocelli {
 

@@ -4,9 +4,9 @@
 #include <cstdio>
 #include <cstring>
 
-#include "models/convert/convert.h"
-#include "models/convert/directory.h"
-#include "models/convert/progress.h"
+#include "convert/convert.h"
+#include "convert/directory.h"
+#include "convert/progress.h"
 
 namespace {
 

@@ -1,4 +1,4 @@
-#include "models/convert/matrix_reader.h"
+#include "convert/matrix_reader.h"
 
 #include <algorithm>
 #include <bit>

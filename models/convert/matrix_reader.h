@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "base/result.h"
+#include "convert/checkpoint.h"
+#include "convert/tile_codec.h"
 #include "format/weight_table.h"
-#include "models/convert/checkpoint.h"
-#include "models/convert/tile_codec.h"
 
 namespace ocelli {
 

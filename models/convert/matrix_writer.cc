@@ -1,4 +1,4 @@
-#include "models/convert/matrix_writer.h"
+#include "convert/matrix_writer.h"
 
 #include <algorithm>
 #include <array>
@@ -6,8 +6,8 @@
 
 #include "base/check.h"
 #include "base/half.h"
-#include "models/convert/matrix_reader.h"
-#include "models/convert/tile_codec.h"
+#include "convert/matrix_reader.h"
+#include "convert/tile_codec.h"
 
 namespace ocelli {
 namespace {

@@ -6,9 +6,9 @@
 #include <cstdint>
 #include <string>
 
+#include "convert/checkpoint.h"
+#include "convert/shard_writer.h"
 #include "format/weight_table.h"
-#include "models/convert/checkpoint.h"
-#include "models/convert/shard_writer.h"
 #include "tensor/linear.h"
 
 namespace ocelli {

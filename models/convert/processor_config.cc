@@ -1,9 +1,9 @@
-#include "models/convert/processor_config.h"
+#include "convert/processor_config.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "models/convert/checkpoint.h"
+#include "convert/checkpoint.h"
 
 namespace ocelli {
 namespace {

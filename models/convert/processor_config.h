@@ -5,9 +5,9 @@
 #include <string_view>
 #include <vector>
 
+#include "convert/io.h"
 #include "format/json_object.h"
 #include "format/manifest.h"
-#include "models/convert/io.h"
 
 namespace ocelli {
 

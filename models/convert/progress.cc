@@ -1,4 +1,4 @@
-#include "models/convert/progress.h"
+#include "convert/progress.h"
 
 #include <unistd.h>
 

@@ -5,7 +5,7 @@
 #include <chrono>
 #include <string>
 
-#include "models/convert/io.h"
+#include "convert/io.h"
 
 namespace ocelli {
 

@@ -1,4 +1,4 @@
-#include "models/convert/shard_writer.h"
+#include "convert/shard_writer.h"
 
 #include <algorithm>
 

@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "convert/io.h"
 #include "format/manifest.h"
 #include "format/safetensors.h"
-#include "models/convert/io.h"
 
 namespace ocelli {
 

@@ -1,10 +1,10 @@
-#include "models/convert/source_config.h"
+#include "convert/source_config.h"
 
 #include <algorithm>
 #include <initializer_list>
 
+#include "convert/processor_config.h"
 #include "format/json_object.h"
-#include "models/convert/processor_config.h"
 
 namespace ocelli {
 namespace {

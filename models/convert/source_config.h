@@ -3,9 +3,9 @@
 // preprocessor and generation defaults. Used by convert.cc.
 #pragma once
 
+#include "convert/checkpoint.h"
+#include "convert/io.h"
 #include "format/manifest.h"
-#include "models/convert/checkpoint.h"
-#include "models/convert/io.h"
 
 namespace ocelli {
 

@@ -1,4 +1,4 @@
-#include "models/convert/tile_codec.h"
+#include "convert/tile_codec.h"
 
 #include <algorithm>
 #include <bit>
