@@ -1,0 +1,82 @@
+// Engine: loaded weights + tokenizer + KV pool + scheduler. What src/abi hands out as a handle; one per model.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/buffer.h"
+#include "base/pool.h"
+#include "base/result.h"
+#include "engine/events.h"
+#include "engine/media.h"
+#include "engine/options.h"
+#include "engine/plan.h"
+#include "engine/scheduler.h"
+#include "format/manifest.h"
+#include "model/decoder.h"
+#include "model/kv_pool.h"
+#include "model/vision.h"
+#include "model/weights.h"
+#include "text/tokenizer.h"
+
+namespace ocelli {
+
+// A named piece of a request for --dump: bytes, and rows x columns when it is a matrix of f32.
+struct Dump {
+  std::span<const uint8_t> bytes;
+  uint32_t rows = 0, columns = 0;
+};
+
+class Engine {
+ public:
+  // Checks manifest, options and plan, then takes all memory but the shards'.
+  static Result<std::unique_ptr<Engine>> open(std::string_view manifest, std::string_view options);
+
+  Result<std::span<uint8_t>> shard_reserve(uint32_t index);
+  Result<void> shard_commit(uint32_t index);
+  Result<void> ready() const;
+
+  Result<std::vector<int32_t>> tokenize(std::string_view text, bool match_added) const;
+  Result<std::string> detokenize(std::span<const int32_t> ids, bool skip_special) const;
+
+  Result<uint32_t> media_put(std::span<const uint8_t> encoded);
+  Result<void> media_drop(uint32_t handle) { return media_.drop(handle); }
+  Result<uint32_t> request_open(std::string_view json);
+  Result<void> request_cancel(uint32_t handle);
+  Result<void> request_close(uint32_t handle);
+
+  Result<bool> step();  // true: call again
+  bool next_event(std::string& json) { return events_ && events_->next(json); }
+  std::string stats_json() const;
+  Result<Dump> dump(uint32_t request, std::string_view name);
+
+ private:
+  Engine() = default;
+  Result<void> bind();  // once all shards are there
+  Result<Request*> find(uint32_t handle);
+
+  Manifest manifest_;
+  EngineOptions options_;
+  MemoryPlan plan_;
+  std::unique_ptr<Pool> pool_;
+  std::vector<Buffer<uint8_t>> shards_;
+  std::vector<bool> committed_;
+  std::optional<WeightLoader> loader_;
+  Weights weights_;
+  std::optional<Tokenizer> tokenizer_;
+  std::optional<Decoder> decoder_;
+  std::optional<VisionTower> tower_;
+  std::optional<KvPool> kv_;
+  std::optional<EventQueue> events_;
+  std::optional<Scheduler> scheduler_;
+  MediaStore media_;
+  uint32_t next_request_ = 1;
+  std::string dump_;
+};
+
+}  // namespace ocelli

@@ -1,0 +1,89 @@
+#include "engine/media.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+#include "image/decode.h"
+#include "image/resize.h"
+
+namespace ocelli {
+namespace {
+
+// FNV-1a over 8-byte words: pixels decide the identity of the KV blocks made from them.
+uint64_t digest_of(const Image& image) {
+  uint64_t hash = 0xCBF29CE484222325ull;
+  const auto add = [&](uint64_t word) { hash = (hash ^ word) * 0x100000001B3ull; };
+  add(static_cast<uint64_t>(image.width) << 32 | static_cast<uint32_t>(image.height));
+  for (size_t i = 0; i < image.rgb.size(); i += 8) {
+    uint64_t word = 0;
+    std::memcpy(&word, image.rgb.data() + i, std::min<size_t>(8, image.rgb.size() - i));
+    add(word);
+  }
+  return hash;
+}
+
+}  // namespace
+
+ImageConfig image_config(const VisionConfig& vision, const ImageProcessorConfig& image) {
+  ImageConfig config;
+  config.patch = vision.patch;
+  config.temporal_patch = vision.temporal_patch;
+  config.merge = vision.merge;
+  config.channels = vision.in_channels;
+  config.min_pixels = image.min_pixels;
+  config.max_pixels = image.max_pixels;
+  std::copy(std::begin(image.mean), std::end(image.mean), config.mean);
+  std::copy(std::begin(image.std), std::end(image.std), config.std);
+  return config;
+}
+
+Result<uint32_t> MediaStore::put(std::span<const uint8_t> encoded) {
+  if (static_cast<int64_t>(encoded.size()) > kMediaBytesMax) {
+    return fail(Status::kImageTooLarge, "the image file has " + std::to_string(encoded.size()) +
+                                            " bytes, at most " + std::to_string(kMediaBytesMax) + " are allowed");
+  }
+  if (entries_.size() >= kMediaMax) {
+    return fail(Status::kQueueFull, "at most " + std::to_string(kMediaMax) + " images can be held at once");
+  }
+  ImageLimits limits;
+  limits.pixels_max = kImagePixelsMax;
+  OCELLI_TRY(Image image, decode_image(encoded, limits));
+  const uint64_t digest = digest_of(image);
+  const uint32_t handle = next_++;
+  entries_[handle] = {std::make_shared<const Image>(std::move(image)), digest};
+  return handle;
+}
+
+Result<void> MediaStore::drop(uint32_t handle) {
+  if (entries_.erase(handle)) return {};
+  return fail(Status::kStaleHandle, "no image has the handle " + std::to_string(handle));
+}
+
+Result<RequestImage> MediaStore::open(const ImagePart& part, const ModelConfig& config, int image_tokens_max) const {
+  const auto found = entries_.find(part.media);
+  if (found == entries_.end()) {
+    return fail(Status::kMediaMissing, "no image has the handle " + std::to_string(part.media), "messages");
+  }
+  if (part.min_pixels > part.max_pixels) {
+    return fail(Status::kInvalidValue, "min_pixels must be at most max_pixels=" + std::to_string(part.max_pixels) +
+                                           ", got " + std::to_string(part.min_pixels), "mm_processor_kwargs");
+  }
+  const VisionConfig& vision = config.vision;
+  RequestImage image;
+  image.pixels = found->second.image;
+  OCELLI_TRY(const ResizedSize size, smart_resize(image.pixels->height, image.pixels->width, vision.patch * vision.merge,
+                                                  part.min_pixels, part.max_pixels));
+  image.width = size.width;
+  image.height = size.height;
+  image.grid = {1, size.height / vision.patch, size.width / vision.patch};
+  if (image.grid.tokens(vision.merge) > image_tokens_max) {
+    return fail(Status::kImageTooLarge,
+                "the image takes " + std::to_string(image.grid.tokens(vision.merge)) + " tokens, at most " +
+                    std::to_string(image_tokens_max) + " are allowed: lower max_pixels", "messages");
+  }
+  image.digest = found->second.digest ^ (static_cast<uint64_t>(size.width) << 40 | static_cast<uint64_t>(size.height) << 20);
+  return image;
+}
+
+}  // namespace ocelli

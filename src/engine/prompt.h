@@ -1,0 +1,27 @@
+// Prompt: from a validated request to token ids, image runs and positions.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/request.h"
+#include "format/manifest.h"
+#include "model/mrope.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace ocelli {
+
+struct Prompt {
+  std::vector<int32_t> ids;        // image pads expanded
+  std::vector<VisionSpan> images;  // in order
+  PromptPositions positions;
+};
+
+// Renders the chat and tokenises it. Runs of text are joined before BPE, so ids equal those of the whole rendered
+// string; grids[i] is the size of the i-th image. kMediaMissing when the template shows another number of images.
+Result<Prompt> build_prompt(const RequestSpec& spec, std::span<const PatchGrid> grids, const ModelConfig& config,
+                            const Tokenizer& tokenizer);
+
+}  // namespace ocelli

@@ -1,0 +1,341 @@
+#include "engine/scheduler.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+#include "image/patchify.h"
+#include "image/resize.h"
+
+namespace ocelli {
+namespace {
+
+uint64_t mix(uint64_t hash, uint64_t value) {
+  hash = (hash ^ value) * 0x9E3779B97F4A7C15ull;
+  return hash ^ (hash >> 29);
+}
+
+const RequestImage* image_at(const Request& request, int token_index, int merge) {
+  for (const RequestImage& image : request.images) {
+    const int offset = token_index - image.token_begin;
+    if (offset >= 0 && offset < image.grid.tokens(merge)) return &image;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+Scheduler::Scheduler(const ModelConfig& config, const Tokenizer& tokenizer, Decoder& decoder, VisionTower& tower,
+                     KvPool& kv, const EngineOptions& options, EventQueue& events)
+    : config_(config), tokenizer_(tokenizer), decoder_(decoder), tower_(tower), kv_(kv), options_(options),
+      events_(events) {
+  runs_.reserve(kStepRowsMax);
+  row_runs_.reserve(kStepRowsMax);
+  logit_rows_.reserve(kStepRowsMax);
+}
+
+void Scheduler::add(std::unique_ptr<Request> request) {
+  if (request->sequences.size() > 1 && logits_copy_.empty()) logits_copy_.resize(config_.text.vocab);
+  requests_.push_back(std::move(request));
+}
+
+Request* Scheduler::find(uint32_t handle) {
+  for (const auto& request : requests_) {
+    if (request->handle == handle) return request.get();
+  }
+  return nullptr;
+}
+
+void Scheduler::cancel(Request& request) {
+  if (request.finished) return;
+  if (!request.announced) events_.prompt(request);
+  request.announced = true;
+  for (Sequence& sequence : request.sequences) {
+    if (sequence.finished) continue;
+    events_.finish(request, sequence, "abort", nullptr, -1);
+    end_sequence(request, sequence);
+  }
+}
+
+void Scheduler::remove(uint32_t handle) {
+  for (const auto& request : requests_) {
+    if (request->handle != handle) continue;
+    for (Sequence& sequence : request->sequences) release(sequence);
+  }
+  std::erase_if(requests_, [&](const auto& request) { return request->handle == handle; });
+  events_.drop(handle);
+}
+
+void Scheduler::release(Sequence& sequence) {
+  for (const int32_t block : sequence.blocks) kv_.release(block);
+  sequence.blocks.clear();
+  sequence.computed = 0;
+  sequence.identity = 0;
+}
+
+void Scheduler::end_sequence(Request& request, Sequence& sequence) {
+  sequence.finished = true;
+  release(sequence);
+  for (const Sequence& other : request.sequences) {
+    if (!other.finished) return;
+  }
+  request.finished = true;
+  for (RequestImage& image : request.images) image.job.reset();
+  events_.done(request);
+}
+
+bool Scheduler::work_left() const {
+  return std::any_of(requests_.begin(), requests_.end(), [](const auto& request) { return !request->finished; });
+}
+
+bool Scheduler::decoding() const {
+  for (const auto& request : requests_) {
+    for (const Sequence& sequence : request->sequences) {
+      if (!sequence.finished && sequence.computed > 0 && sequence.pending() == 1) return true;
+    }
+  }
+  return false;
+}
+
+void Scheduler::admit() {
+  int running = 0;
+  for (const auto& request : requests_) {
+    if (request->finished) continue;
+    const int wanted = static_cast<int>(request->sequences.size());
+    if (!request->admitted && running + wanted > options_.sequences_max) return;  // first come, first served
+    request->admitted = true;
+    running += wanted;
+    if (!request->announced) events_.prompt(*request);
+    request->announced = true;
+  }
+}
+
+void Scheduler::vision_work(bool shared) {
+  for (const auto& owner : requests_) {
+    Request& request = *owner;
+    if (!request.admitted || request.finished) continue;
+    for (RequestImage& image : request.images) {
+      if (image.done) continue;
+      if (!image.job) {
+        auto resized = std::make_shared<const Image>(resize_bicubic(*image.pixels, image.width, image.height));
+        const ImageConfig processor = image_config(config_.vision, config_.image);
+        auto job = VisionJob::make(tower_, image.grid, [resized, processor](int64_t begin, int64_t end, float* out) {
+          patchify(*resized, processor, static_cast<int>(begin), static_cast<int>(end), out);
+        });
+        if (!job) {  // no memory for this image: the request fails, the others go on
+          events_.error(request.handle, job.error());
+          for (Sequence& sequence : request.sequences) {
+            sequence.finished = true;
+            release(sequence);
+          }
+          request.finished = true;
+          return;
+        }
+        image.job.emplace(std::move(*job));
+      }
+      image.done = image.job->advance(shared ? kVisionStepWorkShared : kVisionStepWork);
+      events_.progress(request, "vision", image.job->work_done(), image.job->work_total());
+      if (image.done) {
+        image.merged = image.job->take_merged();
+        image.job.reset();
+      }
+      return;
+    }
+  }
+}
+
+bool Scheduler::preempt_younger_than(const Sequence& sequence) {
+  for (auto request = requests_.rbegin(); request != requests_.rend(); ++request) {
+    for (auto other = (*request)->sequences.rbegin(); other != (*request)->sequences.rend(); ++other) {
+      if (&*other == &sequence) return false;
+      const bool in_step = std::any_of(runs_.begin(), runs_.end(), [&](const StepRun& run) { return run.sequence == &*other; });
+      if (other->blocks.empty() || in_step) continue;
+      release(*other);
+      ++stats_.preemptions;
+      return true;
+    }
+  }
+  return false;
+}
+
+bool Scheduler::ensure_blocks(Sequence& sequence, int tokens) {
+  while (static_cast<int>(sequence.blocks.size()) * kKvBlock < tokens) {
+    const int block = kv_.take();
+    if (block >= 0) {
+      sequence.blocks.push_back(block);
+    } else if (!preempt_younger_than(sequence)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+void Scheduler::fill_row(const Request& request, const Sequence& sequence, int token_index, int row) {
+  const PromptPositions& prompt = request.positions;
+  if (token_index < request.prompt_tokens) {
+    decoder_.set_position(row, prompt.positions[token_index]);
+  } else {
+    const int32_t at = token_index + prompt.rope_delta;
+    decoder_.set_position(row, {at, at, at});
+  }
+  const RequestImage* image =
+      token_index < request.prompt_tokens ? image_at(request, token_index, config_.vision.merge) : nullptr;
+  if (!image) {
+    decoder_.embed_token(row, sequence.tokens[token_index]);
+    return;
+  }
+  const int64_t hidden = config_.text.hidden;
+  std::memcpy(decoder_.hidden(row), image->merged.data() + (token_index - image->token_begin) * hidden,
+              static_cast<size_t>(hidden) * sizeof(float));
+}
+
+bool Scheduler::gather_sequence(Request& request, Sequence& sequence, int rows) {
+  if (rows <= 0 || !ensure_blocks(sequence, sequence.computed + rows)) return false;
+  for (int i = 0; i < rows; ++i) fill_row(request, sequence, sequence.computed + i, rows_ + i);
+  runs_.push_back({&request, &sequence, {rows_, rows, sequence.computed, nullptr}, rows == sequence.pending()});
+  rows_ += rows;
+  return true;
+}
+
+void Scheduler::gather(bool shared) {
+  runs_.clear();
+  rows_ = 0;
+  const auto each = [&](auto&& visit) {
+    for (const auto& request : requests_) {
+      if (!request->admitted || request->finished || !request->images_done()) continue;
+      for (Sequence& sequence : request->sequences) {
+        if (!sequence.finished && !sequence.waits_for_fork) visit(*request, sequence);
+      }
+    }
+  };
+  const auto decodes = [](const Sequence& sequence) { return sequence.computed > 0 && sequence.pending() == 1; };
+  each([&](Request& request, Sequence& sequence) {
+    if (decodes(sequence)) gather_sequence(request, sequence, 1);
+  });
+  int prompt_rows = std::min(kStepRowsMax - rows_, shared ? kPrefillRowsShared : kStepRowsMax);
+  each([&](Request& request, Sequence& sequence) {
+    if (decodes(sequence) || prompt_rows <= 0) return;
+    const int rows = std::min(prompt_rows, sequence.pending());
+    if (gather_sequence(request, sequence, rows)) prompt_rows -= rows;
+  });
+}
+
+void Scheduler::seal_blocks(const Request& request, Sequence& sequence) {
+  for (size_t i = 0; i < sequence.blocks.size() && static_cast<int>(i + 1) * kKvBlock <= sequence.computed; ++i) {
+    const int block = sequence.blocks[i];
+    if (kv_.identity(block) != 0) {
+      sequence.identity = kv_.identity(block);
+      continue;
+    }
+    uint64_t hash = i == 0 ? 1 : sequence.identity;
+    for (int token = static_cast<int>(i) * kKvBlock; token < static_cast<int>(i + 1) * kKvBlock; ++token) {
+      hash = mix(hash, static_cast<uint64_t>(sequence.tokens[token]));
+      const RequestImage* image = image_at(request, token, config_.vision.merge);
+      if (image) hash = mix(hash, image->digest + static_cast<uint64_t>(token - image->token_begin));
+    }
+    sequence.identity = hash | 1;
+    kv_.set_identity(block, sequence.identity);
+  }
+}
+
+bool Scheduler::step() {
+  admit();
+  const bool shared = decoding();
+  vision_work(shared);
+  gather(shared);
+  if (runs_.empty()) return work_left();
+
+  row_runs_.clear();
+  logit_rows_.clear();
+  for (StepRun& run : runs_) {
+    run.rows.blocks = run.sequence->blocks.data();
+    row_runs_.push_back(run.rows);
+    if (run.wants_logits) logit_rows_.push_back(run.rows.row_begin + run.rows.rows - 1);
+  }
+  decoder_.forward(rows_, row_runs_, kv_, logit_rows_);
+  ++stats_.steps;
+  stats_.rows += rows_;
+  stats_.rows_last = rows_;
+
+  int logits = 0;
+  for (const StepRun& run : runs_) {
+    run.sequence->computed += run.rows.rows;
+    seal_blocks(*run.request, *run.sequence);
+    if (run.sequence->computed <= run.request->prompt_tokens && run.rows.rows > 1) {
+      events_.progress(*run.request, "prompt", run.sequence->computed, run.request->prompt_tokens);
+    }
+    if (run.wants_logits) sample(run, decoder_.logits(logits++));
+  }
+  return work_left();
+}
+
+void Scheduler::sample(const StepRun& run, std::span<float> logits) {
+  Request& request = *run.request;
+  const bool forks = request.sequences.size() > 1 && request.sequences[1].waits_for_fork;
+  if (forks) std::copy(logits.begin(), logits.end(), logits_copy_.begin());
+  const auto draw = [&](Sequence& sequence, std::span<float> values) {
+    const size_t output = sequence.tokens.size() - request.prompt_tokens;
+    const std::vector<int32_t>& forced = request.spec.forced;
+    take_token(request, sequence, sequence.sampler.next(values, output < forced.size() ? forced[output] : -1));
+  };
+  if (forks) fork(request);
+  draw(*run.sequence, logits);
+  if (!forks) return;
+  for (size_t i = 1; i < request.sequences.size(); ++i) {
+    std::copy(logits_copy_.begin(), logits_copy_.end(), logits.begin());
+    draw(request.sequences[i], logits);
+  }
+}
+
+// The other choices take over the prompt's blocks: full ones are shared, the last partial one is copied. Without a
+// free block for the copy a choice computes its prompt itself later.
+void Scheduler::fork(Request& request) {
+  const Sequence& first = request.sequences[0];
+  for (size_t i = 1; i < request.sequences.size(); ++i) {
+    Sequence& sequence = request.sequences[i];
+    sequence.waits_for_fork = false;
+    const int full = first.computed / kKvBlock;
+    const bool partial = first.computed % kKvBlock != 0;
+    const int copy = partial ? kv_.copy(first.blocks[full]) : -1;
+    if (partial && copy < 0) continue;
+    for (int block = 0; block < full; ++block) {
+      kv_.retain(first.blocks[block]);
+      sequence.blocks.push_back(first.blocks[block]);
+    }
+    if (partial) sequence.blocks.push_back(copy);
+    sequence.computed = first.computed;
+    sequence.identity = first.identity;
+  }
+}
+
+void Scheduler::take_token(Request& request, Sequence& sequence, const Sampled& sampled) {
+  const RequestSpec& spec = request.spec;
+  const auto contains = [](const std::vector<int32_t>& ids, int32_t id) {
+    return std::find(ids.begin(), ids.end(), id) != ids.end();
+  };
+  sequence.tokens.push_back(sampled.id);
+  ++request.completion_tokens;
+  const int output = static_cast<int>(sequence.tokens.size()) - request.prompt_tokens;
+  const bool free_running = spec.forced.empty();
+  const bool at_limit = output >= spec.max_tokens;
+  const bool eos = contains(config_.generation.eos, sampled.id) && !spec.sampling.ignore_eos;
+  const bool stop_id = contains(spec.stop_ids, sampled.id);
+  End end = at_limit ? End::kTruncated : End::kNo;
+  if ((eos || stop_id) && (free_running || at_limit)) end = End::kModel;
+
+  const bool silent = (end == End::kModel && !spec.include_stop) ||
+                      (spec.skip_special_tokens && tokenizer_.is_special(sampled.id));
+  const std::string_view bytes = silent ? std::string_view() : tokenizer_.token_bytes(sampled.id);
+  const OutputStep step = sequence.output.feed(bytes, end, output >= spec.sampling.min_tokens);
+  events_.delta(request, sequence, sampled, step.text);
+  if (!step.finished) return;
+
+  const char* reason = end == End::kTruncated && step.stop_index < 0 ? "length" : "stop";
+  if (end == End::kModel && sequence.output.finished_by_tools()) reason = "tool_calls";
+  const std::string* stop_string = step.stop_index >= 0 ? &sequence.output.stop(step.stop_index) : nullptr;
+  events_.finish(request, sequence, reason, stop_string,
+                 !stop_string && stop_id && !eos && end == End::kModel ? sampled.id : -1);
+  end_sequence(request, sequence);
+}
+
+}  // namespace ocelli

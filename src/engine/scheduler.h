@@ -1,0 +1,79 @@
+// Scheduler: decides which rows each step computes. Oldest request first; every decoding sequence gets its row, the
+// rest of the step goes to prompts, and at most one bounded slice of vision work runs per step.
+// Surprise: when the KV pool is full the youngest sequence gives its blocks back and is computed again later. Rows do
+// not depend on company, so its answer is the same.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "engine/events.h"
+#include "engine/options.h"
+#include "engine/sequence.h"
+#include "model/decoder.h"
+#include "model/kv_pool.h"
+#include "model/vision.h"
+
+namespace ocelli {
+
+struct SchedulerStats {
+  int64_t steps = 0, rows = 0, preemptions = 0;
+  int rows_last = 0;
+};
+
+class Scheduler {
+ public:
+  Scheduler(const ModelConfig& config, const Tokenizer& tokenizer, Decoder& decoder, VisionTower& tower, KvPool& kv,
+            const EngineOptions& options, EventQueue& events);
+
+  void add(std::unique_ptr<Request> request);
+  Request* find(uint32_t handle);
+  void cancel(Request& request);  // ends what is unfinished with "abort"
+  void remove(uint32_t handle);
+  int count() const { return static_cast<int>(requests_.size()); }
+
+  // One step; true when there is more to do.
+  bool step();
+  const SchedulerStats& stats() const { return stats_; }
+
+ private:
+  struct StepRun {
+    Request* request;
+    Sequence* sequence;
+    RowRun rows;
+    bool wants_logits;
+  };
+  void admit();
+  bool decoding() const;
+  void vision_work(bool shared);
+  void gather(bool shared);
+  bool gather_sequence(Request& request, Sequence& sequence, int rows);
+  bool ensure_blocks(Sequence& sequence, int tokens);
+  bool preempt_younger_than(const Sequence& sequence);
+  void fill_row(const Request& request, const Sequence& sequence, int token_index, int row);
+  void seal_blocks(const Request& request, Sequence& sequence);
+  void sample(const StepRun& run, std::span<float> logits);
+  void fork(Request& request);
+  void take_token(Request& request, Sequence& sequence, const Sampled& sampled);
+  void end_sequence(Request& request, Sequence& sequence);
+  void release(Sequence& sequence);
+  bool work_left() const;
+
+  const ModelConfig& config_;
+  const Tokenizer& tokenizer_;
+  Decoder& decoder_;
+  VisionTower& tower_;
+  KvPool& kv_;
+  const EngineOptions& options_;
+  EventQueue& events_;
+  std::vector<std::unique_ptr<Request>> requests_;  // oldest first
+  std::vector<StepRun> runs_;
+  std::vector<RowRun> row_runs_;
+  std::vector<int> logit_rows_;
+  std::vector<float> logits_copy_;  // [V], only used when a prompt forks
+  int rows_ = 0;
+  SchedulerStats stats_;
+};
+
+}  // namespace ocelli

@@ -1,0 +1,69 @@
+// Sequence and Request: the state of what is being generated. Owned and driven by the scheduler.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/buffer.h"
+#include "engine/request.h"
+#include "image/image.h"
+#include "model/mrope.h"
+#include "model/vision.h"
+#include "sampler/sampler.h"
+#include "stream/output.h"
+
+namespace ocelli {
+
+// One stream of tokens.
+struct Sequence {
+  int index = 0;                  // choice
+  std::vector<int32_t> tokens;    // prompt, then output
+  int computed = 0;               // tokens whose keys and values are in the cache
+  std::vector<int32_t> blocks;    // KV blocks, in order
+  uint64_t identity = 0;          // hash of all full blocks so far
+  Sampler sampler;
+  OutputStream output;
+  bool waits_for_fork = false;    // shares the prompt of choice 0 once that is computed
+  bool finished = false;
+
+  int pending() const { return static_cast<int>(tokens.size()) - computed; }
+};
+
+// One image of a prompt, from pixels to merged rows.
+struct RequestImage {
+  std::shared_ptr<const Image> pixels;  // as decoded
+  int width = 0, height = 0;            // after smart resize
+  PatchGrid grid;
+  int token_begin = 0;                  // of its run of pads in the prompt
+  uint64_t digest = 0;                  // of pixels and size: part of block identities
+  std::optional<VisionJob> job;         // while it is being encoded
+  Buffer<float> merged;                 // [tokens, D] when done
+  bool done = false;
+};
+
+struct Request {
+  uint32_t handle = 0;
+  RequestSpec spec;
+  int prompt_tokens = 0;
+  PromptPositions positions;
+  std::vector<RequestImage> images;
+  std::vector<Sequence> sequences;
+  bool admitted = false;
+  bool announced = false;         // the "prompt" event is out
+  int64_t vision_reported = 0;    // multiply-adds at the last progress event
+  int completion_tokens = 0;
+  bool finished = false;
+
+  bool images_done() const {
+    for (const RequestImage& image : images) {
+      if (!image.done) return false;
+    }
+    return true;
+  }
+};
+
+}  // namespace ocelli

@@ -1,0 +1,165 @@
+// Binding: names and shapes of models/FORMAT.md section 4, checked before a pointer is kept.
+#include "model/weights.h"
+
+#include <array>
+
+namespace ocelli {
+namespace {
+
+struct FormatName {
+  WeightFormat format;
+  const char* suffix;
+  Dtype dtype;
+};
+
+constexpr std::array<FormatName, 5> kFormats = {{{WeightFormat::kU4, ".u4", Dtype::kU8},
+                                                 {WeightFormat::kU8, ".u8", Dtype::kU8},
+                                                 {WeightFormat::kF16, ".dense", Dtype::kF16},
+                                                 {WeightFormat::kBf16, ".dense", Dtype::kBf16},
+                                                 {WeightFormat::kF32, ".dense", Dtype::kF32}}};
+
+std::unexpected<Error> wrong_shape(const TensorView& tensor, const std::vector<int64_t>& expected) {
+  return fail(Status::kTensorShape, "tensor " + tensor.name + " has shape " +
+                                        shape_text(tensor.shape) + ", expected " +
+                                        shape_text(expected));
+}
+
+}  // namespace
+
+Result<void> WeightLoader::add(std::span<const TensorView> tensors) {
+  for (const TensorView& tensor : tensors) {
+    if (!tensors_.emplace(tensor.name, tensor).second) {
+      return fail(Status::kInvalidShard, "tensor " + tensor.name + " occurs twice");
+    }
+  }
+  return {};
+}
+
+const TensorView* WeightLoader::find(const std::string& name) const {
+  const auto found = tensors_.find(name);
+  return found == tensors_.end() ? nullptr : &found->second;
+}
+
+Result<const float*> WeightLoader::bind_vector(const std::string& name, int count,
+                                               int padded) const {
+  const TensorView* tensor = find(name);
+  if (!tensor) return fail(Status::kMissingTensor, "the container has no tensor " + name);
+  if (tensor->dtype != Dtype::kF32) {
+    return fail(Status::kTensorDtype, "tensor " + name + " must be F32");
+  }
+  if (tensor->shape.size() != 1 || tensor->shape[0] < count || tensor->shape[0] > padded) {
+    return wrong_shape(*tensor, {padded});
+  }
+  return reinterpret_cast<const float*>(tensor->data.data());
+}
+
+Result<LinearPart> WeightLoader::bind_part(const std::string& name, WeightFormat format,
+                                           const Linear& matrix, int tile_begin) const {
+  const FormatName* entry = nullptr;
+  for (const FormatName& candidate : kFormats) {
+    if (candidate.format == format) entry = &candidate;
+  }
+  const TensorView& codes = *find(name + entry->suffix);
+  const int64_t k = matrix.k_padded();
+  const int64_t tiles = codes.shape.empty() ? 0 : codes.shape[0];
+  std::vector<int64_t> expected = {tiles, k, kTileRows};
+  if (format == WeightFormat::kU8) expected = {tiles, k / 4, 32};
+  if (format == WeightFormat::kU4) expected = {tiles, k / 8, 32};
+  if (codes.shape != expected || tiles < 1 || tile_begin + tiles > matrix.tiles()) {
+    expected[0] = matrix.tiles() - tile_begin;
+    return wrong_shape(codes, expected);
+  }
+  LinearPart part{tile_begin, static_cast<int>(tiles), codes.data.data(), nullptr, nullptr};
+  if (format != WeightFormat::kU8 && format != WeightFormat::kU4) return part;
+
+  const int64_t groups = k / (format == WeightFormat::kU8 ? kGroupU8 : kGroupU4);
+  auto side = [&](const char* suffix, Dtype dtype) -> Result<const void*> {
+    const TensorView* tensor = find(name + suffix);
+    if (!tensor) return fail(Status::kMissingTensor, "the container has no tensor " + name + suffix);
+    if (tensor->dtype != dtype) return fail(Status::kTensorDtype, "tensor " + tensor->name + " has the wrong dtype");
+    if (tensor->shape != std::vector<int64_t>{tiles, groups, kTileRows}) {
+      return wrong_shape(*tensor, {tiles, groups, kTileRows});
+    }
+    return static_cast<const void*>(tensor->data.data());
+  };
+  OCELLI_TRY(const void* scales, side(".scales", Dtype::kF16));
+  part.scales = static_cast<const uint16_t*>(scales);
+  if (format == WeightFormat::kU4) {
+    OCELLI_TRY(const void* zeros, side(".zeros", Dtype::kU8));
+    part.zeros = static_cast<const uint8_t*>(zeros);
+  }
+  return part;
+}
+
+Result<void> WeightLoader::bind_matrix(const std::string& name, int n, int k, bool has_bias,
+                                       Linear& out) const {
+  out.n = n;
+  out.k = k;
+  const bool split = find(name + ".u4") == nullptr && find(name + ".u8") == nullptr &&
+                     find(name + ".dense") == nullptr;
+  int tile = 0;
+  for (int index = 0; tile < out.tiles(); ++index) {
+    const std::string part_name = split ? name + "#" + std::to_string(index) : name;
+    const FormatName* entry = nullptr;
+    for (const FormatName& candidate : kFormats) {
+      const TensorView* codes = find(part_name + candidate.suffix);
+      if (codes && codes->dtype == candidate.dtype) entry = &candidate;
+    }
+    if (!entry) return fail(Status::kMissingTensor, "the container has no tensor " + part_name);
+    if (index > 0 && entry->format != out.format) {
+      return fail(Status::kTensorDtype, "parts of " + name + " have different formats");
+    }
+    out.format = entry->format;
+    OCELLI_TRY(auto part, bind_part(part_name, entry->format, out, tile));
+    tile += part.tiles;
+    out.parts.push_back(part);
+    if (!split && tile < out.tiles()) {
+      return fail(Status::kTensorShape, "tensor " + name + " has " + std::to_string(tile) +
+                                            " tiles, expected " + std::to_string(out.tiles()));
+    }
+  }
+  if (has_bias) {
+    const int padded = round_up(n, kTileRows);
+    OCELLI_TRY(out.bias, bind_vector(name + ".bias", padded, padded));
+  }
+  return {};
+}
+
+Result<Weights> WeightLoader::bind() const {
+  std::unordered_map<std::string, Linear> matrices;
+  std::unordered_map<std::string, const float*> norms;
+  for (const WeightSpec& spec : weight_table(config_)) {
+    if (spec.kind == WeightKind::kNorm) {
+      OCELLI_TRY(norms[spec.name], bind_vector(spec.name, spec.n, round_up(spec.n, 2)));
+    } else {
+      OCELLI_TRY_VOID(bind_matrix(spec.name, spec.n, spec.k, spec.bias, matrices[spec.name]));
+    }
+  }
+  // Every name asked for below is in the table: at() traps on a bug of ours, never on input.
+  auto matrix = [&](const std::string& name) { return matrices.at(name); };
+  auto norm = [&](const std::string& name) { return norms.at(name); };
+
+  Weights w;
+  w.patch_embed = matrix("visual.patch_embed.proj");
+  for (int i = 0; i < config_.vision.depth; ++i) {
+    const std::string at = "visual.blocks." + std::to_string(i) + ".";
+    w.blocks.push_back({norm(at + "norm1"), matrix(at + "attn.qkv"), matrix(at + "attn.proj"), norm(at + "norm2"),
+                        matrix(at + "mlp.gate_proj"), matrix(at + "mlp.up_proj"), matrix(at + "mlp.down_proj")});
+  }
+  w.merger_norm = norm("visual.merger.ln_q");
+  w.merger_in = matrix("visual.merger.mlp.0");
+  w.merger_out = matrix("visual.merger.mlp.2");
+  w.embed = matrix("model.embed_tokens");
+  for (int i = 0; i < config_.text.layers; ++i) {
+    const std::string at = "model.layers." + std::to_string(i) + ".";
+    w.layers.push_back({norm(at + "input_layernorm"), matrix(at + "self_attn.q_proj"), matrix(at + "self_attn.k_proj"),
+                        matrix(at + "self_attn.v_proj"), matrix(at + "self_attn.o_proj"),
+                        norm(at + "post_attention_layernorm"), matrix(at + "mlp.gate_proj"),
+                        matrix(at + "mlp.up_proj"), matrix(at + "mlp.down_proj")});
+  }
+  w.norm = norm("model.norm");
+  w.lm_head = config_.text.tied ? w.embed : matrix("lm_head");
+  return w;
+}
+
+}  // namespace ocelli
