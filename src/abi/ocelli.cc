@@ -1,4 +1,5 @@
-// The only extern "C" code: checks arguments, turns handles into engines and results into status codes. No logic.
+// The only extern "C" code: checks arguments, turns handles into engines and results into status
+// codes. No logic.
 #include "abi/ocelli.h"
 
 #include <array>
@@ -63,12 +64,14 @@ void* ocelli_alloc(uint32_t bytes) {
 
 void ocelli_free(void* pointer) { std::free(pointer); }
 
-int32_t ocelli_last_error(const char** json, uint32_t* bytes) { return hand_out(error_json(g_error), json, bytes); }
+int32_t ocelli_last_error(const char** json, uint32_t* bytes) {
+  return hand_out(error_json(g_error), json, bytes);
+}
 
 uint32_t ocelli_self_test(void) { return self_test() ? 1 : 0; }
 
-int32_t ocelli_plan(const char* manifest, uint32_t manifest_bytes, const char* options, uint32_t options_bytes,
-                    const char** json, uint32_t* json_bytes) {
+int32_t ocelli_plan(const char* manifest, uint32_t manifest_bytes, const char* options,
+                    uint32_t options_bytes, const char** json, uint32_t* json_bytes) {
   const auto parsed = parse_manifest({manifest, manifest_bytes});
   if (!parsed) return report(parsed.error());
   const auto chosen = parse_options({options, options_bytes});
@@ -78,8 +81,8 @@ int32_t ocelli_plan(const char* manifest, uint32_t manifest_bytes, const char* o
   return hand_out(plan_json(*parsed, *plan), json, json_bytes);
 }
 
-int32_t ocelli_open(const char* manifest, uint32_t manifest_bytes, const char* options, uint32_t options_bytes,
-                    uint32_t* engine) {
+int32_t ocelli_open(const char* manifest, uint32_t manifest_bytes, const char* options,
+                    uint32_t options_bytes, uint32_t* engine) {
   for (uint32_t slot = 0; slot < kEnginesMax; ++slot) {
     if (g_slots[slot].engine) continue;
     auto opened = Engine::open({manifest, manifest_bytes}, {options, options_bytes});
@@ -88,7 +91,8 @@ int32_t ocelli_open(const char* manifest, uint32_t manifest_bytes, const char* o
     *engine = g_slots[slot].generation * kEnginesMax + slot + 1;
     return 0;
   }
-  return report({Status::kOutOfMemory, "at most " + std::to_string(kEnginesMax) + " engines can be open", ""});
+  return report({Status::kOutOfMemory,
+                 "at most " + std::to_string(kEnginesMax) + " engines can be open", ""});
 }
 
 int32_t ocelli_shard_reserve(uint32_t engine, uint32_t index, void** address, uint32_t* bytes) {
@@ -119,8 +123,8 @@ int32_t ocelli_close(uint32_t engine) {
   return 0;
 }
 
-int32_t ocelli_tokenize(uint32_t engine, const char* text, uint32_t text_bytes, uint32_t flags, const char** json,
-                        uint32_t* json_bytes) {
+int32_t ocelli_tokenize(uint32_t engine, const char* text, uint32_t text_bytes, uint32_t flags,
+                        const char** json, uint32_t* json_bytes) {
   Engine* e = engine_of(engine);
   if (!e) return stale(engine);
   const auto ids = e->tokenize({text, text_bytes}, flags & 1);
@@ -128,8 +132,8 @@ int32_t ocelli_tokenize(uint32_t engine, const char* text, uint32_t text_bytes, 
   return hand_out(nlohmann::json(*ids).dump(), json, json_bytes);
 }
 
-int32_t ocelli_detokenize(uint32_t engine, const int32_t* ids, uint32_t count, uint32_t flags, const char** text,
-                          uint32_t* text_bytes) {
+int32_t ocelli_detokenize(uint32_t engine, const int32_t* ids, uint32_t count, uint32_t flags,
+                          const char** text, uint32_t* text_bytes) {
   Engine* e = engine_of(engine);
   if (!e) return stale(engine);
   auto decoded = e->detokenize({ids, count}, flags & 1);
@@ -151,7 +155,8 @@ int32_t ocelli_media_drop(uint32_t engine, uint32_t media) {
   return e ? status_of(e->media_drop(media)) : stale(engine);
 }
 
-int32_t ocelli_request_open(uint32_t engine, const char* json, uint32_t json_bytes, uint32_t* request) {
+int32_t ocelli_request_open(uint32_t engine, const char* json, uint32_t json_bytes,
+                            uint32_t* request) {
   Engine* e = engine_of(engine);
   if (!e) return stale(engine);
   const auto handle = e->request_open({json, json_bytes});
@@ -192,8 +197,8 @@ int32_t ocelli_stats(uint32_t engine, const char** json, uint32_t* json_bytes) {
   return e ? hand_out(e->stats_json(), json, json_bytes) : stale(engine);
 }
 
-int32_t ocelli_dump(uint32_t engine, uint32_t request, const char* name, uint32_t name_bytes, const uint8_t** data,
-                    uint32_t* bytes, uint32_t* rows, uint32_t* columns) {
+int32_t ocelli_dump(uint32_t engine, uint32_t request, const char* name, uint32_t name_bytes,
+                    const uint8_t** data, uint32_t* bytes, uint32_t* rows, uint32_t* columns) {
   Engine* e = engine_of(engine);
   if (!e) return stale(engine);
   const auto dump = e->dump(request, {name, name_bytes});

@@ -4,8 +4,10 @@
 //    come through out pointers. After a failure ocelli_last_error() describes it.
 // 2. Only 32-bit integers and pointers cross. Text is UTF-8 as (pointer, bytes), never terminated.
 // 3. Handles are small integers that carry a generation: a stale one is an error, not corruption.
-// 4. The host pulls: there are no callbacks and no imports of ours. No call lasts longer than one step.
-// 5. One caller at a time per engine. Buffers handed out belong to the core and live until the next call
+// 4. The host pulls: there are no callbacks and no imports of ours. No call lasts longer than one
+// step.
+// 5. One caller at a time per engine. Buffers handed out belong to the core and live until the next
+// call
 //    on the same engine, except those of ocelli_alloc and ocelli_shard_reserve.
 // 6. On wasm32 pointers are unsigned: use >>> 0 in JavaScript, memory goes past 2 GiB.
 #pragma once
@@ -17,10 +19,11 @@ extern "C" {
 #endif
 
 // --- version, memory, last error
-uint32_t ocelli_abi_version(void);            // the host refuses a core with another number
-void* ocelli_alloc(uint32_t bytes);           // null when memory is short; 64-byte aligned
-void ocelli_free(void* pointer);              // only what ocelli_alloc gave
-// JSON {"status":104,"code":"context_length_exceeded","http":400,"message":"...","param":"messages"|null}
+uint32_t ocelli_abi_version(void);   // the host refuses a core with another number
+void* ocelli_alloc(uint32_t bytes);  // null when memory is short; 64-byte aligned
+void ocelli_free(void* pointer);     // only what ocelli_alloc gave
+// JSON
+// {"status":104,"code":"context_length_exceeded","http":400,"message":"...","param":"messages"|null}
 int32_t ocelli_last_error(const char** json, uint32_t* bytes);
 
 // --- relaxed SIMD probe: 1 when the kernels of this build compute what the scalar ones do, else 0
@@ -30,35 +33,41 @@ uint32_t ocelli_self_test(void);
 // {"threads":2,"compute":"fast"|"reference","context":4096,"sequences_max":8,"image_tokens_max":16384,
 //  "memory_bytes_max":4294967296}
 // Plan: what open would need, JSON out (see src/engine/plan.h). Touches no weights.
-int32_t ocelli_plan(const char* manifest, uint32_t manifest_bytes, const char* options, uint32_t options_bytes,
-                    const char** json, uint32_t* json_bytes);
-int32_t ocelli_open(const char* manifest, uint32_t manifest_bytes, const char* options, uint32_t options_bytes,
-                    uint32_t* engine);
-// Where shard `index` (order of manifest.json) wants its bytes; write them, then commit. Commit checks the
-// sha256 and the safetensors header and binds the tensors; on a mismatch the shard can be reserved again.
+int32_t ocelli_plan(const char* manifest, uint32_t manifest_bytes, const char* options,
+                    uint32_t options_bytes, const char** json, uint32_t* json_bytes);
+int32_t ocelli_open(const char* manifest, uint32_t manifest_bytes, const char* options,
+                    uint32_t options_bytes, uint32_t* engine);
+// Where shard `index` (order of manifest.json) wants its bytes; write them, then commit. Commit
+// checks the sha256 and the safetensors header and binds the tensors; on a mismatch the shard can
+// be reserved again.
 int32_t ocelli_shard_reserve(uint32_t engine, uint32_t index, void** address, uint32_t* bytes);
 int32_t ocelli_shard_commit(uint32_t engine, uint32_t index);
-int32_t ocelli_ready(uint32_t engine);        // 0 when all shards are committed, else not_ready
-int32_t ocelli_close(uint32_t engine);        // frees everything; pending requests are gone
+int32_t ocelli_ready(uint32_t engine);  // 0 when all shards are committed, else not_ready
+int32_t ocelli_close(uint32_t engine);  // frees everything; pending requests are gone
 
 // --- text without a request
 // ids as JSON array. flags: 1 = match added tokens such as <|im_start|> in the text.
-int32_t ocelli_tokenize(uint32_t engine, const char* text, uint32_t text_bytes, uint32_t flags, const char** json,
-                        uint32_t* json_bytes);
+int32_t ocelli_tokenize(uint32_t engine, const char* text, uint32_t text_bytes, uint32_t flags,
+                        const char** json, uint32_t* json_bytes);
 // ids (int32 array) to text; flags: 1 = skip special tokens.
-int32_t ocelli_detokenize(uint32_t engine, const int32_t* ids, uint32_t count, uint32_t flags, const char** text,
-                          uint32_t* text_bytes);
+int32_t ocelli_detokenize(uint32_t engine, const int32_t* ids, uint32_t count, uint32_t flags,
+                          const char** text, uint32_t* text_bytes);
 
 // --- requests
-// Encoded image bytes (PNG, JPEG, ...) are put first and named by the handle in the request's JSON: an image part
-// of a message is {"type":"image","media":HANDLE,"min_pixels"?,"max_pixels"?}. The bytes are copied and decoded here.
+// Encoded image bytes (PNG, JPEG, ...) are put first and named by the handle in the request's JSON:
+// an image part of a message is {"type":"image","media":HANDLE,"min_pixels"?,"max_pixels"?}. The
+// bytes are copied and decoded here.
 int32_t ocelli_media_put(uint32_t engine, const uint8_t* data, uint32_t bytes, uint32_t* media);
 int32_t ocelli_media_drop(uint32_t engine, uint32_t media);
-// A chat-completions body (api: vLLM fields) with media handles in place of URLs. Validates everything, renders the
-// template, tokenises; errors that can be known before generation are returned here.
-int32_t ocelli_request_open(uint32_t engine, const char* json, uint32_t json_bytes, uint32_t* request);
-int32_t ocelli_request_cancel(uint32_t engine, uint32_t request);  // ends it with finish reason "abort"
-int32_t ocelli_request_close(uint32_t engine, uint32_t request);   // after its last event, or to drop it
+// A chat-completions body (api: vLLM fields) with media handles in place of URLs. Validates
+// everything, renders the template, tokenises; errors that can be known before generation are
+// returned here.
+int32_t ocelli_request_open(uint32_t engine, const char* json, uint32_t json_bytes,
+                            uint32_t* request);
+int32_t ocelli_request_cancel(uint32_t engine,
+                              uint32_t request);  // ends it with finish reason "abort"
+int32_t ocelli_request_close(uint32_t engine,
+                             uint32_t request);  // after its last event, or to drop it
 
 // One scheduler step for all open requests. *state: 0 nothing to do, 1 call again.
 int32_t ocelli_step(uint32_t engine, uint32_t* state);
@@ -74,9 +83,10 @@ int32_t ocelli_next_event(uint32_t engine, const char** json, uint32_t* json_byt
 
 // --- looking inside
 int32_t ocelli_stats(uint32_t engine, const char** json, uint32_t* json_bytes);
-// For --dump: "prompt.json", or "vision_N" (f32 rows, [rows, columns] out) of an open request after its prompt phase.
-int32_t ocelli_dump(uint32_t engine, uint32_t request, const char* name, uint32_t name_bytes, const uint8_t** data,
-                    uint32_t* bytes, uint32_t* rows, uint32_t* columns);
+// For --dump: "prompt.json", or "vision_N" (f32 rows, [rows, columns] out) of an open request after
+// its prompt phase.
+int32_t ocelli_dump(uint32_t engine, uint32_t request, const char* name, uint32_t name_bytes,
+                    const uint8_t** data, uint32_t* bytes, uint32_t* rows, uint32_t* columns);
 
 #ifdef __cplusplus
 }

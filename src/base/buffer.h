@@ -1,4 +1,5 @@
-// Buffer: memory that is owned, 64-byte aligned and may be refused: running out is a Result, never a crash.
+// Buffer: memory that is owned, 64-byte aligned and may be refused: running out is a Result, never
+// a crash.
 #pragma once
 
 #include <cstdint>
@@ -42,7 +43,8 @@ class Buffer {
  private:
   static std::unexpected<Error> out_of_memory(uint64_t bytes, const char* what) {
     return fail(Status::kOutOfMemory, "out of memory: " + std::string(what) + " needs " +
-                                          std::to_string(bytes) + " bytes more than this memory has");
+                                          std::to_string(bytes) +
+                                          " bytes more than this memory has");
   }
   void swap(Buffer& other) {
     std::swap(data_, other.data_);

@@ -8,7 +8,8 @@ namespace ocelli {
 
 }  // namespace ocelli
 
-#define OCELLI_CHECK(condition)                        \
-  do {                                                 \
-    if (!(condition)) [[unlikely]] ::ocelli::check_failed(); \
+#define OCELLI_CHECK(condition)    \
+  do {                             \
+    if (!(condition)) [[unlikely]] \
+      ::ocelli::check_failed();    \
   } while (false)

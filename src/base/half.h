@@ -1,5 +1,5 @@
-// 16-bit floats: IEEE binary16 (f16) and bfloat16 (bf16) to and from f32, bit-exact on every target.
-// Conversions to 16 bits round to nearest, ties to even; f16 overflows to infinity.
+// 16-bit floats: IEEE binary16 (f16) and bfloat16 (bf16) to and from f32, bit-exact on every
+// target. Conversions to 16 bits round to nearest, ties to even; f16 overflows to infinity.
 #pragma once
 
 #include <bit>

@@ -28,17 +28,17 @@ inline std::unexpected<Error> fail(Status status, std::string message, std::stri
 #define OCELLI_CONCAT(a, b) OCELLI_CONCAT_INNER(a, b)
 
 // OCELLI_TRY(auto image, decode(bytes)); hands an error on, otherwise binds the value.
-#define OCELLI_TRY(declaration, ...)                                                  \
-  auto OCELLI_CONCAT(try_, __LINE__) = (__VA_ARGS__);                                 \
-  if (!OCELLI_CONCAT(try_, __LINE__))                                                 \
-    return std::unexpected(std::move(OCELLI_CONCAT(try_, __LINE__)).error());         \
+#define OCELLI_TRY(declaration, ...)                                          \
+  auto OCELLI_CONCAT(try_, __LINE__) = (__VA_ARGS__);                         \
+  if (!OCELLI_CONCAT(try_, __LINE__))                                         \
+    return std::unexpected(std::move(OCELLI_CONCAT(try_, __LINE__)).error()); \
   declaration = std::move(*OCELLI_CONCAT(try_, __LINE__))
 
 // The same for Result<void>.
-#define OCELLI_TRY_VOID(...)                                          \
-  do {                                                                \
-    if (auto try_void = (__VA_ARGS__); !try_void)                     \
-      return std::unexpected(std::move(try_void).error());            \
+#define OCELLI_TRY_VOID(...)                               \
+  do {                                                     \
+    if (auto try_void = (__VA_ARGS__); !try_void)          \
+      return std::unexpected(std::move(try_void).error()); \
   } while (false)
 
 }  // namespace ocelli

@@ -17,11 +17,12 @@ Result<std::unique_ptr<Engine>> Engine::open(std::string_view manifest, std::str
   const EngineOptions& chosen = engine->options_;
   engine->pool_ = std::make_unique<Pool>(chosen.threads);
   engine->loader_.emplace(config);
-  OCELLI_TRY(engine->decoder_, Decoder::make(config.text, engine->weights_, *engine->pool_, chosen.fast, kStepRowsMax,
-                                             chosen.sequences_max));
-  OCELLI_TRY(engine->tower_, VisionTower::make(config.vision, engine->weights_, *engine->pool_, chosen.fast));
-  OCELLI_TRY(engine->kv_, KvPool::make(config.text.layers, config.text.kv_heads, config.text.head_dim,
-                                       engine->plan_.kv_blocks, chosen.fast));
+  OCELLI_TRY(engine->decoder_, Decoder::make(config.text, engine->weights_, *engine->pool_,
+                                             chosen.fast, kStepRowsMax, chosen.sequences_max));
+  OCELLI_TRY(engine->tower_,
+             VisionTower::make(config.vision, engine->weights_, *engine->pool_, chosen.fast));
+  OCELLI_TRY(engine->kv_, KvPool::make(config.text.layers, config.text.kv_heads,
+                                       config.text.head_dim, engine->plan_.kv_blocks, chosen.fast));
   engine->shards_.resize(engine->manifest_.shards.size());
   engine->committed_.resize(engine->manifest_.shards.size());
   return engine;
@@ -29,8 +30,9 @@ Result<std::unique_ptr<Engine>> Engine::open(std::string_view manifest, std::str
 
 Result<std::span<uint8_t>> Engine::shard_reserve(uint32_t index) {
   if (index >= shards_.size() || committed_[index]) {
-    return fail(Status::kInvalidArgument, "shard " + std::to_string(index) +
-                                              (index < shards_.size() ? " is committed already" : " does not exist"));
+    return fail(Status::kInvalidArgument,
+                "shard " + std::to_string(index) +
+                    (index < shards_.size() ? " is committed already" : " does not exist"));
   }
   const uint32_t bytes = manifest_.shards[index].bytes;
   if (!shards_[index].data()) {
@@ -55,12 +57,15 @@ Result<void> Engine::bind() {
   TokenizerData data;
   const auto tensor = [&](const char* name, Dtype dtype) -> Result<std::span<const uint8_t>> {
     const TensorView* view = loader_->find(name);
-    if (!view) return fail(Status::kMissingTensor, std::string("the container has no tensor ") + name);
-    if (view->dtype != dtype) return fail(Status::kTensorDtype, std::string(name) + " has the wrong dtype");
+    if (!view)
+      return fail(Status::kMissingTensor, std::string("the container has no tensor ") + name);
+    if (view->dtype != dtype)
+      return fail(Status::kTensorDtype, std::string(name) + " has the wrong dtype");
     return view->data;
   };
   const auto words = [](std::span<const uint8_t> bytes) {
-    return std::span(reinterpret_cast<const uint32_t*>(bytes.data()), bytes.size() / sizeof(uint32_t));
+    return std::span(reinterpret_cast<const uint32_t*>(bytes.data()),
+                     bytes.size() / sizeof(uint32_t));
   };
   OCELLI_TRY(data.bytes, tensor("tokenizer.bytes", Dtype::kU8));
   OCELLI_TRY(const auto ends, tensor("tokenizer.ends", Dtype::kU32));
@@ -68,7 +73,8 @@ Result<void> Engine::bind() {
   data.ends = words(ends);
   data.merges = words(merges);
   data.tokens = manifest_.tokens;
-  for (const AddedTokenInfo& added : manifest_.added) data.added.push_back({added.id, added.content, added.special});
+  for (const AddedTokenInfo& added : manifest_.added)
+    data.added.push_back({added.id, added.content, added.special});
   OCELLI_TRY(tokenizer_, Tokenizer::open(data));
   OCELLI_TRY(weights_, loader_->bind());
   events_.emplace(*tokenizer_);
@@ -79,7 +85,8 @@ Result<void> Engine::bind() {
 Result<void> Engine::ready() const {
   if (scheduler_) return {};
   const auto missing = std::count(committed_.begin(), committed_.end(), false);
-  return fail(Status::kNotReady, std::to_string(missing) + " of " + std::to_string(committed_.size()) +
+  return fail(Status::kNotReady, std::to_string(missing) + " of " +
+                                     std::to_string(committed_.size()) +
                                      " shards are not committed yet");
 }
 
@@ -111,7 +118,8 @@ Result<uint32_t> Engine::media_put(std::span<const uint8_t> encoded) {
 Result<uint32_t> Engine::request_open(std::string_view json) {
   OCELLI_TRY_VOID(ready());
   if (scheduler_->count() >= kRequestsMax) {
-    return fail(Status::kQueueFull, "at most " + std::to_string(kRequestsMax) + " requests can be open at once");
+    return fail(Status::kQueueFull,
+                "at most " + std::to_string(kRequestsMax) + " requests can be open at once");
   }
   const ModelConfig& config = manifest_.config;
   auto request = std::make_unique<Request>();
@@ -119,8 +127,10 @@ Result<uint32_t> Engine::request_open(std::string_view json) {
   OCELLI_TRY(request->spec, parse_request(json, config, seed));
   RequestSpec& spec = request->spec;
   if (spec.n > options_.sequences_max) {
-    return fail(Status::kInvalidValue, "n must be in [1, " + std::to_string(options_.sequences_max) + "], got " +
-                                           std::to_string(spec.n) + ".", "n");
+    return fail(Status::kInvalidValue,
+                "n must be in [1, " + std::to_string(options_.sequences_max) + "], got " +
+                    std::to_string(spec.n) + ".",
+                "n");
   }
   std::vector<PatchGrid> grids;
   for (const ImagePart& part : spec.images) {
@@ -131,40 +141,49 @@ Result<uint32_t> Engine::request_open(std::string_view json) {
   OCELLI_TRY(Prompt prompt, build_prompt(spec, grids, config, *tokenizer_));
   const int prompt_tokens = static_cast<int>(prompt.ids.size());
   const int64_t wanted = int64_t{prompt_tokens} + spec.max_tokens;
-  const std::string context = "This model's maximum context length is " + std::to_string(plan_.context) + " tokens. ";
+  const std::string context =
+      "This model's maximum context length is " + std::to_string(plan_.context) + " tokens. ";
   if (prompt_tokens == 0) return fail(Status::kInvalidValue, "the prompt is empty", "messages");
   if (spec.max_tokens == 0 && prompt_tokens >= plan_.context) {
-    return fail(Status::kContextLengthExceeded, context + "However, you requested " + std::to_string(prompt_tokens) +
-                                                    " tokens in the messages, Please reduce the length of the "
-                                                    "messages.", "messages");
+    return fail(Status::kContextLengthExceeded,
+                context + "However, you requested " + std::to_string(prompt_tokens) +
+                    " tokens in the messages, Please reduce the length of the "
+                    "messages.",
+                "messages");
   }
   if (wanted > plan_.context) {
     return fail(Status::kContextLengthExceeded,
                 context + "However, you requested " + std::to_string(wanted) + " tokens (" +
-                    std::to_string(prompt_tokens) + " in the messages, " + std::to_string(spec.max_tokens) +
-                    " in the completion). Please reduce the length of the messages or completion.", "messages");
+                    std::to_string(prompt_tokens) + " in the messages, " +
+                    std::to_string(spec.max_tokens) +
+                    " in the completion). Please reduce the length of the messages or completion.",
+                "messages");
   }
   if (spec.max_tokens == 0) spec.max_tokens = plan_.context - prompt_tokens;
 
   request->handle = next_request_++;
   request->prompt_tokens = prompt_tokens;
   request->positions = std::move(prompt.positions);
-  for (size_t i = 0; i < request->images.size(); ++i) request->images[i].token_begin = prompt.images[i].token_begin;
+  for (size_t i = 0; i < request->images.size(); ++i)
+    request->images[i].token_begin = prompt.images[i].token_begin;
 
   SamplingParams sampling = spec.sampling;
-  // Greedy follows the logits wherever they point, as the reference does; random draws stay inside the vocabulary.
-  sampling.vocab_used = effective_temperature(sampling.temperature) > 0 ? manifest_.tokens : config.text.vocab;
+  // Greedy follows the logits wherever they point, as the reference does; random draws stay inside
+  // the vocabulary.
+  sampling.vocab_used =
+      effective_temperature(sampling.temperature) > 0 ? manifest_.tokens : config.text.vocab;
   sampling.eos_ids = config.generation.eos;
   sampling.eos_ids.insert(sampling.eos_ids.end(), spec.stop_ids.begin(), spec.stop_ids.end());
-  OutputOptions output{spec.stops, spec.include_stop, spec.parse_tools, spec.tool_names, !spec.stream};
+  OutputOptions output{spec.stops, spec.include_stop, spec.parse_tools, spec.tool_names,
+                       !spec.stream};
   for (int i = 0; i < spec.n; ++i) {
     SamplingParams own = sampling;
     own.seed += static_cast<uint64_t>(i);
-    request->sequences.push_back({.index = i,
-                                  .tokens = prompt.ids,
-                                  .sampler = Sampler(std::move(own), prompt.ids, config.text.vocab),
-                                  .output = OutputStream(output),
-                                  .waits_for_fork = i > 0});
+    Sequence sequence{Sampler(std::move(own), prompt.ids, config.text.vocab), OutputStream(output)};
+    sequence.index = i;
+    sequence.tokens = prompt.ids;
+    sequence.waits_for_fork = i > 0;
+    request->sequences.push_back(std::move(sequence));
     request->sequences.back().tokens.reserve(prompt.ids.size() + spec.max_tokens);
   }
   const uint32_t handle = request->handle;
@@ -174,12 +193,13 @@ Result<uint32_t> Engine::request_open(std::string_view json) {
 
 Result<Request*> Engine::find(uint32_t handle) {
   Request* request = scheduler_ ? scheduler_->find(handle) : nullptr;
-  if (!request) return fail(Status::kStaleHandle, "no request has the handle " + std::to_string(handle));
+  if (!request)
+    return fail(Status::kStaleHandle, "no request has the handle " + std::to_string(handle));
   return request;
 }
 
 Result<void> Engine::request_cancel(uint32_t handle) {
-  OCELLI_TRY(Request* request, find(handle));
+  OCELLI_TRY(Request * request, find(handle));
   scheduler_->cancel(*request);
   return {};
 }
@@ -210,11 +230,12 @@ std::string Engine::stats_json() const {
 }
 
 Result<Dump> Engine::dump(uint32_t handle, std::string_view name) {
-  OCELLI_TRY(Request* request, find(handle));
+  OCELLI_TRY(Request * request, find(handle));
   if (name == "prompt.json") {
     nlohmann::ordered_json out;
     const auto& tokens = request->sequences[0].tokens;
-    out["prompt_token_ids"] = std::vector<int32_t>(tokens.begin(), tokens.begin() + request->prompt_tokens);
+    out["prompt_token_ids"] =
+        std::vector<int32_t>(tokens.begin(), tokens.begin() + request->prompt_tokens);
     out["image_grid_thw"] = nlohmann::ordered_json::array();
     for (const RequestImage& image : request->images) {
       out["image_grid_thw"].push_back({image.grid.t, image.grid.h, image.grid.w});
@@ -223,7 +244,8 @@ Result<Dump> Engine::dump(uint32_t handle, std::string_view name) {
     out["positions"] = nlohmann::ordered_json::array();
     for (int axis = 0; axis < 3; ++axis) {
       std::vector<int32_t> values;
-      for (const Position& position : request->positions.positions) values.push_back(position[axis]);
+      for (const Position& position : request->positions.positions)
+        values.push_back(position[axis]);
       out["positions"].push_back(std::move(values));
     }
     out["rope_delta"] = request->positions.rope_delta;
@@ -233,10 +255,13 @@ Result<Dump> Engine::dump(uint32_t handle, std::string_view name) {
   for (size_t i = 0; i < request->images.size(); ++i) {
     if (name != "vision_" + std::to_string(i)) continue;
     const RequestImage& image = request->images[i];
-    if (!image.done) return fail(Status::kNotReady, "image " + std::to_string(i) + " is not encoded yet");
+    if (!image.done)
+      return fail(Status::kNotReady, "image " + std::to_string(i) + " is not encoded yet");
     const auto rows = static_cast<uint32_t>(image.grid.tokens(manifest_.config.vision.merge));
-    return Dump{{reinterpret_cast<const uint8_t*>(image.merged.data()), static_cast<size_t>(image.merged.count()) * 4},
-                rows, static_cast<uint32_t>(manifest_.config.vision.out)};
+    return Dump{{reinterpret_cast<const uint8_t*>(image.merged.data()),
+                 static_cast<size_t>(image.merged.count()) * 4},
+                rows,
+                static_cast<uint32_t>(manifest_.config.vision.out)};
   }
   return fail(Status::kInvalidArgument, "a request has no dump named " + std::string(name));
 }

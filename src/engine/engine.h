@@ -1,4 +1,5 @@
-// Engine: loaded weights + tokenizer + KV pool + scheduler. What src/abi hands out as a handle; one per model.
+// Engine: loaded weights + tokenizer + KV pool + scheduler. What src/abi hands out as a handle; one
+// per model.
 #pragma once
 
 #include <cstdint>

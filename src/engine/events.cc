@@ -9,7 +9,9 @@ namespace {
 using nlohmann::ordered_json;
 
 // Token bytes need not be whole characters; "token" shows them with U+FFFD, "bytes" is exact.
-std::string dump(const ordered_json& json) { return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace); }
+std::string dump(const ordered_json& json) {
+  return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+}
 
 ordered_json token_logprob(const Tokenizer& tokenizer, int32_t id, float logprob) {
   const std::string_view bytes = tokenizer.token_bytes(id);
@@ -31,10 +33,12 @@ ordered_json error_fields(const Error& error) {
 std::string error_json(const Error& error) { return dump(error_fields(error)); }
 
 void EventQueue::prompt(const Request& request) {
-  ordered_json event = {{"request", request.handle}, {"type", "prompt"}, {"prompt_tokens", request.prompt_tokens}};
+  ordered_json event = {
+      {"request", request.handle}, {"type", "prompt"}, {"prompt_tokens", request.prompt_tokens}};
   if (request.spec.return_token_ids) {
     const auto& tokens = request.sequences[0].tokens;
-    event["prompt_token_ids"] = std::vector<int32_t>(tokens.begin(), tokens.begin() + request.prompt_tokens);
+    event["prompt_token_ids"] =
+        std::vector<int32_t>(tokens.begin(), tokens.begin() + request.prompt_tokens);
   }
   event["images"] = ordered_json::array();
   for (const RequestImage& image : request.images) {
@@ -46,8 +50,11 @@ void EventQueue::prompt(const Request& request) {
 }
 
 void EventQueue::progress(const Request& request, const char* stage, int64_t done, int64_t total) {
-  const ordered_json event = {
-      {"request", request.handle}, {"type", "progress"}, {"stage", stage}, {"done", done}, {"total", total}};
+  const ordered_json event = {{"request", request.handle},
+                              {"type", "progress"},
+                              {"stage", stage},
+                              {"done", done},
+                              {"total", total}};
   events_.push_back({request.handle, dump(event)});
 }
 
@@ -92,10 +99,11 @@ void EventQueue::finish(const Request& request, const Sequence& sequence, const 
 }
 
 void EventQueue::done(const Request& request) {
-  const ordered_json event = {
-      {"request", request.handle},
-      {"type", "done"},
-      {"usage", {{"prompt_tokens", request.prompt_tokens}, {"completion_tokens", request.completion_tokens}}}};
+  const ordered_json event = {{"request", request.handle},
+                              {"type", "done"},
+                              {"usage",
+                               {{"prompt_tokens", request.prompt_tokens},
+                                {"completion_tokens", request.completion_tokens}}}};
   events_.push_back({request.handle, dump(event)});
 }
 

@@ -1,4 +1,5 @@
-// EventQueue: what steps yield, as the JSON lines that ocelli_next_event hands out (shapes in src/abi/ocelli.h).
+// EventQueue: what steps yield, as the JSON lines that ocelli_next_event hands out (shapes in
+// src/abi/ocelli.h).
 #pragma once
 
 #include <cstdint>
@@ -21,10 +22,11 @@ class EventQueue {
   void prompt(const Request& request);
   void progress(const Request& request, const char* stage, int64_t done, int64_t total);
   // One token of one sequence and the text that became certain with it. Nothing to tell: no event.
-  void delta(const Request& request, const Sequence& sequence, const Sampled& sampled, const ParsedText& text);
+  void delta(const Request& request, const Sequence& sequence, const Sampled& sampled,
+             const ParsedText& text);
   // stop_reason: empty, a stop string, or a token id when `stop_id` >= 0.
-  void finish(const Request& request, const Sequence& sequence, const char* reason, const std::string* stop_string,
-              int32_t stop_id);
+  void finish(const Request& request, const Sequence& sequence, const char* reason,
+              const std::string* stop_string, int32_t stop_id);
   void done(const Request& request);
   void error(uint32_t request, const Error& error);
 

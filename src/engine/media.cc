@@ -41,10 +41,12 @@ ImageConfig image_config(const VisionConfig& vision, const ImageProcessorConfig&
 Result<uint32_t> MediaStore::put(std::span<const uint8_t> encoded) {
   if (static_cast<int64_t>(encoded.size()) > kMediaBytesMax) {
     return fail(Status::kImageTooLarge, "the image file has " + std::to_string(encoded.size()) +
-                                            " bytes, at most " + std::to_string(kMediaBytesMax) + " are allowed");
+                                            " bytes, at most " + std::to_string(kMediaBytesMax) +
+                                            " are allowed");
   }
   if (entries_.size() >= kMediaMax) {
-    return fail(Status::kQueueFull, "at most " + std::to_string(kMediaMax) + " images can be held at once");
+    return fail(Status::kQueueFull,
+                "at most " + std::to_string(kMediaMax) + " images can be held at once");
   }
   ImageLimits limits;
   limits.pixels_max = kImagePixelsMax;
@@ -60,29 +62,37 @@ Result<void> MediaStore::drop(uint32_t handle) {
   return fail(Status::kStaleHandle, "no image has the handle " + std::to_string(handle));
 }
 
-Result<RequestImage> MediaStore::open(const ImagePart& part, const ModelConfig& config, int image_tokens_max) const {
+Result<RequestImage> MediaStore::open(const ImagePart& part, const ModelConfig& config,
+                                      int image_tokens_max) const {
   const auto found = entries_.find(part.media);
   if (found == entries_.end()) {
-    return fail(Status::kMediaMissing, "no image has the handle " + std::to_string(part.media), "messages");
+    return fail(Status::kMediaMissing, "no image has the handle " + std::to_string(part.media),
+                "messages");
   }
   if (part.min_pixels > part.max_pixels) {
-    return fail(Status::kInvalidValue, "min_pixels must be at most max_pixels=" + std::to_string(part.max_pixels) +
-                                           ", got " + std::to_string(part.min_pixels), "mm_processor_kwargs");
+    return fail(Status::kInvalidValue,
+                "min_pixels must be at most max_pixels=" + std::to_string(part.max_pixels) +
+                    ", got " + std::to_string(part.min_pixels),
+                "mm_processor_kwargs");
   }
   const VisionConfig& vision = config.vision;
   RequestImage image;
   image.pixels = found->second.image;
-  OCELLI_TRY(const ResizedSize size, smart_resize(image.pixels->height, image.pixels->width, vision.patch * vision.merge,
-                                                  part.min_pixels, part.max_pixels));
+  OCELLI_TRY(const ResizedSize size,
+             smart_resize(image.pixels->height, image.pixels->width, vision.patch * vision.merge,
+                          part.min_pixels, part.max_pixels));
   image.width = size.width;
   image.height = size.height;
   image.grid = {1, size.height / vision.patch, size.width / vision.patch};
   if (image.grid.tokens(vision.merge) > image_tokens_max) {
     return fail(Status::kImageTooLarge,
-                "the image takes " + std::to_string(image.grid.tokens(vision.merge)) + " tokens, at most " +
-                    std::to_string(image_tokens_max) + " are allowed: lower max_pixels", "messages");
+                "the image takes " + std::to_string(image.grid.tokens(vision.merge)) +
+                    " tokens, at most " + std::to_string(image_tokens_max) +
+                    " are allowed: lower max_pixels",
+                "messages");
   }
-  image.digest = found->second.digest ^ (static_cast<uint64_t>(size.width) << 40 | static_cast<uint64_t>(size.height) << 20);
+  image.digest = found->second.digest ^ (static_cast<uint64_t>(size.width) << 40 |
+                                         static_cast<uint64_t>(size.height) << 20);
   return image;
 }
 

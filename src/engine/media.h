@@ -1,4 +1,5 @@
-// MediaStore: decoded images by handle, until the host drops them. Requests share them, so dropping is always safe.
+// MediaStore: decoded images by handle, until the host drops them. Requests share them, so dropping
+// is always safe.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +24,8 @@ class MediaStore {
   Result<uint32_t> put(std::span<const uint8_t> encoded);
   Result<void> drop(uint32_t handle);
   // Size, grid and digest of an image as this part of a request shows it. Nothing is resized yet.
-  Result<RequestImage> open(const ImagePart& part, const ModelConfig& config, int image_tokens_max) const;
+  Result<RequestImage> open(const ImagePart& part, const ModelConfig& config,
+                            int image_tokens_max) const;
 
  private:
   struct Entry {

@@ -9,11 +9,12 @@ namespace {
 using nlohmann::json;
 
 Result<int64_t> integer(const json& value, const std::string& key, int64_t low, int64_t high) {
-  const bool fits = value.is_number_integer() && value.get<int64_t>() >= low && value.get<int64_t>() <= high;
+  const bool fits =
+      value.is_number_integer() && value.get<int64_t>() >= low && value.get<int64_t>() <= high;
   if (fits) return value.get<int64_t>();
   return fail(Status::kInvalidValue,
-              "option " + key + " must be an integer in [" + std::to_string(low) + ", " + std::to_string(high) +
-                  "], got " + value.dump(),
+              "option " + key + " must be an integer in [" + std::to_string(low) + ", " +
+                  std::to_string(high) + "], got " + value.dump(),
               key);
 }
 
@@ -23,7 +24,8 @@ Result<EngineOptions> parse_options(std::string_view text) {
   EngineOptions options;
   if (text.empty()) return options;
   const json body = json::parse(text, nullptr, false);
-  if (!body.is_object()) return fail(Status::kInvalidJson, "engine options must be a JSON object", "options");
+  if (!body.is_object())
+    return fail(Status::kInvalidJson, "engine options must be a JSON object", "options");
   for (const auto& [key, value] : body.items()) {
     if (key == "threads") {
       OCELLI_TRY(options.threads, integer(value, key, 1, 64));
@@ -40,7 +42,8 @@ Result<EngineOptions> parse_options(std::string_view text) {
       options.seed = static_cast<uint64_t>(seed);
     } else if (key == "compute") {
       if (value != "fast" && value != "reference") {
-        return fail(Status::kInvalidValue, "option compute must be \"fast\" or \"reference\", got " + value.dump(), key);
+        return fail(Status::kInvalidValue,
+                    "option compute must be \"fast\" or \"reference\", got " + value.dump(), key);
       }
       options.fast = value == "fast";
     } else {

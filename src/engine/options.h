@@ -11,15 +11,16 @@ namespace ocelli {
 
 struct EngineOptions {
   int threads = 1;
-  bool fast = true;         // "compute": "fast" | "reference"
-  int context = 0;          // tokens; 0 = as much as fits, up to kContextDefault
+  bool fast = true;  // "compute": "fast" | "reference"
+  int context = 0;   // tokens; 0 = as much as fits, up to kContextDefault
   int sequences_max = kSequencesDefault;
   int image_tokens_max = kImageTokensDefault;
   int64_t memory_bytes_max = int64_t{1} << 32;
-  uint64_t seed = 0;        // entropy for requests that name no seed
+  uint64_t seed = 0;  // entropy for requests that name no seed
 };
 
-// An empty text is an empty object. Unknown keys are an error: they would be typing mistakes of a host.
+// An empty text is an empty object. Unknown keys are an error: they would be typing mistakes of a
+// host.
 Result<EngineOptions> parse_options(std::string_view json);
 
 }  // namespace ocelli

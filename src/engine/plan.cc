@@ -11,7 +11,9 @@ namespace ocelli {
 namespace {
 
 // One sequence may fill the context; the others need a partly filled block each.
-int blocks_for(int context, int sequences_max) { return (context + kKvBlock - 1) / kKvBlock + sequences_max; }
+int blocks_for(int context, int sequences_max) {
+  return (context + kKvBlock - 1) / kKvBlock + sequences_max;
+}
 
 }  // namespace
 
@@ -28,8 +30,8 @@ Result<MemoryPlan> plan_memory(const Manifest& manifest, const EngineOptions& op
                      int64_t{options.image_tokens_max} * unit * vision.patch * vision.patch * 6;
   // Reference compute keeps keys and values in f32.
   auto kv_bytes = [&](int context) {
-    return KvPool::bytes(text.layers, text.kv_heads, text.head_dim, blocks_for(context, options.sequences_max),
-                         options.fast);
+    return KvPool::bytes(text.layers, text.kv_heads, text.head_dim,
+                         blocks_for(context, options.sequences_max), options.fast);
   };
   const int context_max = text.context;
   if (options.context > context_max) {
@@ -52,11 +54,13 @@ Result<MemoryPlan> plan_memory(const Manifest& manifest, const EngineOptions& op
   if (plan.resident_bytes() > plan.memory_bytes_max) {
     return fail(Status::kPlanExceedsMemory,
                 "the model needs " + std::to_string(plan.resident_bytes()) + " bytes (weights " +
-                    std::to_string(plan.weights_bytes) + ", KV cache for " + std::to_string(plan.context) +
-                    " tokens " + std::to_string(plan.kv_bytes) + ", activations " +
-                    std::to_string(plan.activations_bytes) + ", reserve " + std::to_string(plan.reserve_bytes) +
-                    "), the memory holds " + std::to_string(plan.memory_bytes_max) +
-                    ": choose a smaller context, or convert with a smaller --linear, --vision or --embedding");
+                    std::to_string(plan.weights_bytes) + ", KV cache for " +
+                    std::to_string(plan.context) + " tokens " + std::to_string(plan.kv_bytes) +
+                    ", activations " + std::to_string(plan.activations_bytes) + ", reserve " +
+                    std::to_string(plan.reserve_bytes) + "), the memory holds " +
+                    std::to_string(plan.memory_bytes_max) +
+                    ": choose a smaller context, or convert with a smaller --linear, --vision or "
+                    "--embedding");
   }
   return plan;
 }
@@ -72,7 +76,8 @@ std::string plan_json(const Manifest& manifest, const MemoryPlan& plan) {
                                 {"resident_bytes", plan.resident_bytes()},
                                 {"total_bytes", plan.total_bytes()},
                                 {"memory_bytes_max", plan.memory_bytes_max}};
-  out["precision"] = {{"linear", manifest.linear}, {"vision", manifest.vision}, {"embedding", manifest.embedding}};
+  out["precision"] = {
+      {"linear", manifest.linear}, {"vision", manifest.vision}, {"embedding", manifest.embedding}};
   out["shards"] = manifest.shards.size();
   return out.dump();
 }

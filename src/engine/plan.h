@@ -1,4 +1,5 @@
-// The memory plan: bytes = f(manifest, options), a pure function that a host can ask before it fetches a byte.
+// The memory plan: bytes = f(manifest, options), a pure function that a host can ask before it
+// fetches a byte.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +12,7 @@
 namespace ocelli {
 
 struct MemoryPlan {
-  int context = 0;             // tokens of the KV cache, as chosen
+  int context = 0;  // tokens of the KV cache, as chosen
   int kv_blocks = 0;
   int64_t weights_bytes = 0;
   int64_t kv_bytes = 0;
@@ -20,11 +21,14 @@ struct MemoryPlan {
   int64_t reserve_bytes = kMemoryReserve;
   int64_t memory_bytes_max = 0;
 
-  int64_t resident_bytes() const { return weights_bytes + kv_bytes + activations_bytes + reserve_bytes; }
+  int64_t resident_bytes() const {
+    return weights_bytes + kv_bytes + activations_bytes + reserve_bytes;
+  }
   int64_t total_bytes() const { return resident_bytes() + image_bytes; }
 };
 
-// kPlanExceedsMemory when the engine cannot be resident within memory_bytes_max; the message says what would fit.
+// kPlanExceedsMemory when the engine cannot be resident within memory_bytes_max; the message says
+// what would fit.
 Result<MemoryPlan> plan_memory(const Manifest& manifest, const EngineOptions& options);
 
 // {"context":..,"weights_bytes":..,...,"total_bytes":..,"memory_bytes_max":..,"precision":{..},"shards":N}

@@ -19,9 +19,10 @@ struct Prompt {
   PromptPositions positions;
 };
 
-// Renders the chat and tokenises it. Runs of text are joined before BPE, so ids equal those of the whole rendered
-// string; grids[i] is the size of the i-th image. kMediaMissing when the template shows another number of images.
-Result<Prompt> build_prompt(const RequestSpec& spec, std::span<const PatchGrid> grids, const ModelConfig& config,
-                            const Tokenizer& tokenizer);
+// Renders the chat and tokenises it. Runs of text are joined before BPE, so ids equal those of the
+// whole rendered string; grids[i] is the size of the i-th image. kMediaMissing when the template
+// shows another number of images.
+Result<Prompt> build_prompt(const RequestSpec& spec, std::span<const PatchGrid> grids,
+                            const ModelConfig& config, const Tokenizer& tokenizer);
 
 }  // namespace ocelli

@@ -1,4 +1,5 @@
-// One small reader per JSON type, then one line per field: the body's table of fields is parse_request itself.
+// One small reader per JSON type, then one line per field: the body's table of fields is
+// parse_request itself.
 #include "engine/request.h"
 
 #include <cmath>
@@ -32,8 +33,10 @@ std::string shown(const ordered_json& value) {
   return text.substr(0, end) + "...";
 }
 
-std::unexpected<Error> wrong_type(const char* name, const char* expected, const ordered_json& value) {
-  return fail(Status::kInvalidValue, std::string(name) + " must be " + expected + ", got " + shown(value), name);
+std::unexpected<Error> wrong_type(const char* name, const char* expected,
+                                  const ordered_json& value) {
+  return fail(Status::kInvalidValue,
+              std::string(name) + " must be " + expected + ", got " + shown(value), name);
 }
 
 Result<void> read_bool(const ordered_json& body, const char* name, bool& out) {
@@ -46,42 +49,50 @@ Result<void> read_bool(const ordered_json& body, const char* name, bool& out) {
 
 // `range` completes "<name> must be ...", e.g. "in [-2, 2]"; holds() is the test itself.
 template <class Holds>
-Result<void> read_number(const ordered_json& body, const char* name, const char* range, float& out, Holds holds) {
+Result<void> read_number(const ordered_json& body, const char* name, const char* range, float& out,
+                         Holds holds) {
   const ordered_json* value = field(body, name);
   if (!value) return {};
   if (!value->is_number()) return wrong_type(name, "a number", *value);
   const double number = value->get<double>();
   if (!std::isfinite(number) || !holds(number)) {
-    return fail(Status::kInvalidValue, std::string(name) + " must be " + range + ", got " + shown(*value) + ".", name);
+    return fail(Status::kInvalidValue,
+                std::string(name) + " must be " + range + ", got " + shown(*value) + ".", name);
   }
   out = static_cast<float>(number);
   return {};
 }
 
 template <class Integer>
-Result<void> read_integer(const ordered_json& body, const char* name, int64_t low, int64_t high, Integer& out) {
+Result<void> read_integer(const ordered_json& body, const char* name, int64_t low, int64_t high,
+                          Integer& out) {
   const ordered_json* value = field(body, name);
   if (!value) return {};
   if (!value->is_number_integer()) return wrong_type(name, "an integer", *value);
-  const bool too_large = value->is_number_unsigned() && value->get<uint64_t>() > static_cast<uint64_t>(INT64_MAX);
+  const bool too_large =
+      value->is_number_unsigned() && value->get<uint64_t>() > static_cast<uint64_t>(INT64_MAX);
   const int64_t number = value->get<int64_t>();
   if (too_large || number < low || number > high) {
-    const std::string range = high >= INT32_MAX ? "at least " + std::to_string(low)
-                                                : "in [" + std::to_string(low) + ", " + std::to_string(high) + "]";
-    return fail(Status::kInvalidValue, std::string(name) + " must be " + range + ", got " + shown(*value) + ".", name);
+    const std::string range =
+        high >= INT32_MAX ? "at least " + std::to_string(low)
+                          : "in [" + std::to_string(low) + ", " + std::to_string(high) + "]";
+    return fail(Status::kInvalidValue,
+                std::string(name) + " must be " + range + ", got " + shown(*value) + ".", name);
   }
   out = static_cast<Integer>(number);
   return {};
 }
 
-Result<void> read_ids(const ordered_json& body, const char* name, int vocab, std::vector<int32_t>& out) {
+Result<void> read_ids(const ordered_json& body, const char* name, int vocab,
+                      std::vector<int32_t>& out) {
   const ordered_json* value = field(body, name);
   if (!value) return {};
   if (!value->is_array()) return wrong_type(name, "an array of token ids", *value);
   for (const ordered_json& item : *value) {
     if (!item.is_number_integer() || item.get<int64_t>() < 0 || item.get<int64_t>() >= vocab) {
       return fail(Status::kInvalidTokenId,
-                  std::string(name) + " must hold token ids in [0, " + std::to_string(vocab) + "), got " + shown(item),
+                  std::string(name) + " must hold token ids in [0, " + std::to_string(vocab) +
+                      "), got " + shown(item),
                   name);
     }
     out.push_back(item.get<int32_t>());
@@ -115,12 +126,13 @@ Result<void> read_logit_bias(const ordered_json& body, int vocab, SamplingParams
   if (!value) return {};
   if (!value->is_object()) return wrong_type("logit_bias", "an object of token id: bias", *value);
   for (const auto& [key, bias] : value->items()) {
-    const bool digits = !key.empty() && key.size() < 10 && key.find_first_not_of("0123456789") == std::string::npos;
+    const bool digits =
+        !key.empty() && key.size() < 10 && key.find_first_not_of("0123456789") == std::string::npos;
     const int id = digits ? std::stoi(key) : -1;
     if (id < 0 || id >= vocab || !bias.is_number()) {
       return fail(Status::kInvalidValue,
-                  "logit_bias must map token ids in [0, " + std::to_string(vocab) + ") to numbers, got \"" + key +
-                      "\": " + shown(bias),
+                  "logit_bias must map token ids in [0, " + std::to_string(vocab) +
+                      ") to numbers, got \"" + key + "\": " + shown(bias),
                   "logit_bias");
     }
     const float clamped = std::fmin(std::fmax(bias.get<float>(), -100.0f), 100.0f);
@@ -137,13 +149,15 @@ Result<void> collect_images(RequestSpec& spec, int64_t min_pixels, int64_t max_p
     if (!content || !content->is_array()) continue;
     for (const ordered_json& part : *content) {
       if (!part.is_object()) continue;
-      const bool image = part.contains("media") || part.contains("image") || part.contains("image_url") ||
-                         is(part, "type", "image") || is(part, "type", "image_url");
+      const bool image = part.contains("media") || part.contains("image") ||
+                         part.contains("image_url") || is(part, "type", "image") ||
+                         is(part, "type", "image_url");
       if (!image) continue;
       ImagePart entry{0, min_pixels, max_pixels};
       OCELLI_TRY_VOID(read_integer(part, "media", 1, UINT32_MAX, entry.media));
       if (entry.media == 0) {
-        return fail(Status::kMediaMissing, "an image part has no media handle: put its bytes first", "messages");
+        return fail(Status::kMediaMissing, "an image part has no media handle: put its bytes first",
+                    "messages");
       }
       OCELLI_TRY_VOID(read_integer(part, "min_pixels", 1, INT32_MAX, entry.min_pixels));
       OCELLI_TRY_VOID(read_integer(part, "max_pixels", 1, INT32_MAX, entry.max_pixels));
@@ -160,10 +174,12 @@ Result<void> read_tools(const ordered_json& body, RequestSpec& spec) {
   if (!tools || tools->empty()) return {};  // tool_choice without tools is tolerated
   for (const ordered_json& tool : *tools) {
     const ordered_json* function = tool.is_object() ? field(tool, "function") : nullptr;
-    const ordered_json* name = function && function->is_object() ? field(*function, "name") : nullptr;
+    const ordered_json* name =
+        function && function->is_object() ? field(*function, "name") : nullptr;
     if (!name || !name->is_string() || name->get_ref<const std::string&>().empty()) {
       return fail(Status::kInvalidValue,
-                  "tools must be objects {\"type\":\"function\",\"function\":{\"name\":..}}, got " + shown(tool),
+                  "tools must be objects {\"type\":\"function\",\"function\":{\"name\":..}}, got " +
+                      shown(tool),
                   "tools");
     }
     spec.tool_names.push_back(name->get<std::string>());
@@ -171,8 +187,9 @@ Result<void> read_tools(const ordered_json& body, RequestSpec& spec) {
   if (choice && *choice == "none") return {};
   if (choice && (*choice == "required" || choice->is_object())) {
     return fail(Status::kUnsupportedFeature,
-                "tool_choice " + shown(*choice) + " needs constrained decoding, which this build does not have: use "
-                "\"auto\" or \"none\"",
+                "tool_choice " + shown(*choice) +
+                    " needs constrained decoding, which this build does not have: use "
+                    "\"auto\" or \"none\"",
                 "tool_choice");
   }
   if (choice && *choice != "auto") {
@@ -190,14 +207,17 @@ Result<void> refuse_constraints(const ordered_json& body) {
   const ordered_json* format = field(body, "response_format");
   if (format && !(format->is_object() && is(*format, "type", "text"))) {
     return fail(Status::kUnsupportedFeature,
-                "response_format " + shown(*format) + " needs constrained decoding, which this build does not have: "
-                "use {\"type\":\"text\"}",
+                "response_format " + shown(*format) +
+                    " needs constrained decoding, which this build does not have: "
+                    "use {\"type\":\"text\"}",
                 "response_format");
   }
-  for (const char* name : {"guided_json", "guided_regex", "guided_choice", "guided_grammar", "structural_tag"}) {
+  for (const char* name :
+       {"guided_json", "guided_regex", "guided_choice", "guided_grammar", "structural_tag"}) {
     if (field(body, name)) {
       return fail(Status::kUnsupportedFeature,
-                  std::string(name) + " needs constrained decoding, which this build does not have", name);
+                  std::string(name) + " needs constrained decoding, which this build does not have",
+                  name);
     }
   }
   return {};
@@ -208,7 +228,8 @@ Result<void> read_template(const ordered_json& body, RequestSpec& spec) {
     if (*name == "hermes") {
       spec.chat.chat_template = ChatTemplate::kHermes;
     } else if (*name != "qwen") {
-      return fail(Status::kInvalidValue, "chat_template must be \"qwen\" or \"hermes\", got " + shown(*name),
+      return fail(Status::kInvalidValue,
+                  "chat_template must be \"qwen\" or \"hermes\", got " + shown(*name),
                   "chat_template");
     }
   }
@@ -234,7 +255,8 @@ Result<void> read_logprobs(const ordered_json& body, RequestSpec& spec) {
   OCELLI_TRY_VOID(read_bool(body, "logprobs", logprobs));
   OCELLI_TRY_VOID(read_integer(body, "top_logprobs", 0, kLogprobsMax, top));
   if (top > 0 && !logprobs) {
-    return fail(Status::kInvalidValue, "when using `top_logprobs`, `logprobs` must be set to true.", "top_logprobs");
+    return fail(Status::kInvalidValue, "when using `top_logprobs`, `logprobs` must be set to true.",
+                "top_logprobs");
   }
   spec.sampling.top_logprobs = logprobs ? top : -1;
   return {};
@@ -242,10 +264,12 @@ Result<void> read_logprobs(const ordered_json& body, RequestSpec& spec) {
 
 }  // namespace
 
-Result<RequestSpec> parse_request(std::string_view json, const ModelConfig& config, uint64_t seed_default) {
+Result<RequestSpec> parse_request(std::string_view json, const ModelConfig& config,
+                                  uint64_t seed_default) {
   if (static_cast<int64_t>(json.size()) > kRequestBytesMax) {
-    return fail(Status::kInvalidJson, "the request has " + std::to_string(json.size()) + " bytes, at most " +
-                                          std::to_string(kRequestBytesMax) + " are allowed");
+    return fail(Status::kInvalidJson, "the request has " + std::to_string(json.size()) +
+                                          " bytes, at most " + std::to_string(kRequestBytesMax) +
+                                          " are allowed");
   }
   bool too_deep = false;
   const auto watch_depth = [&](int depth, ordered_json::parse_event_t, ordered_json&) {
@@ -254,9 +278,11 @@ Result<RequestSpec> parse_request(std::string_view json, const ModelConfig& conf
   };
   const ordered_json body = ordered_json::parse(json, watch_depth, false);
   if (too_deep) {
-    return fail(Status::kInvalidJson, "the request body nests deeper than " + std::to_string(kDepthMax) + " levels");
+    return fail(Status::kInvalidJson,
+                "the request body nests deeper than " + std::to_string(kDepthMax) + " levels");
   }
-  if (!body.is_object()) return fail(Status::kInvalidJson, "the request body must be a JSON object");
+  if (!body.is_object())
+    return fail(Status::kInvalidJson, "the request body must be a JSON object");
   RequestSpec spec;
   const ordered_json* messages = field(body, "messages");
   if (!messages) return fail(Status::kMissingField, "messages is required", "messages");
@@ -273,14 +299,19 @@ Result<RequestSpec> parse_request(std::string_view json, const ModelConfig& conf
   sampling.repetition_penalty = static_cast<float>(defaults.repetition_penalty.value_or(1.0));
   const auto at_least_zero = [](double v) { return v >= 0; };
   const auto within_two = [](double v) { return v >= -2 && v <= 2; };
-  OCELLI_TRY_VOID(read_number(body, "temperature", "non-negative", sampling.temperature, at_least_zero));
-  OCELLI_TRY_VOID(read_number(body, "top_p", "in (0, 1]", sampling.top_p, [](double v) { return v > 0 && v <= 1; }));
-  OCELLI_TRY_VOID(read_number(body, "min_p", "in [0, 1]", sampling.min_p, [](double v) { return v >= 0 && v <= 1; }));
+  OCELLI_TRY_VOID(
+      read_number(body, "temperature", "non-negative", sampling.temperature, at_least_zero));
+  OCELLI_TRY_VOID(read_number(body, "top_p", "in (0, 1]", sampling.top_p,
+                              [](double v) { return v > 0 && v <= 1; }));
+  OCELLI_TRY_VOID(read_number(body, "min_p", "in [0, 1]", sampling.min_p,
+                              [](double v) { return v >= 0 && v <= 1; }));
   OCELLI_TRY_VOID(read_integer(body, "top_k", -1, INT32_MAX, sampling.top_k));
-  OCELLI_TRY_VOID(read_number(body, "repetition_penalty", "greater than zero", sampling.repetition_penalty,
-                              [](double v) { return v > 0; }));
-  OCELLI_TRY_VOID(read_number(body, "presence_penalty", "in [-2, 2]", sampling.presence_penalty, within_two));
-  OCELLI_TRY_VOID(read_number(body, "frequency_penalty", "in [-2, 2]", sampling.frequency_penalty, within_two));
+  OCELLI_TRY_VOID(read_number(body, "repetition_penalty", "greater than zero",
+                              sampling.repetition_penalty, [](double v) { return v > 0; }));
+  OCELLI_TRY_VOID(
+      read_number(body, "presence_penalty", "in [-2, 2]", sampling.presence_penalty, within_two));
+  OCELLI_TRY_VOID(
+      read_number(body, "frequency_penalty", "in [-2, 2]", sampling.frequency_penalty, within_two));
   OCELLI_TRY_VOID(read_logit_bias(body, vocab, sampling));
   int64_t seed = -1;
   OCELLI_TRY_VOID(read_integer(body, "seed", INT64_MIN, INT64_MAX, seed));
@@ -293,10 +324,11 @@ Result<RequestSpec> parse_request(std::string_view json, const ModelConfig& conf
   OCELLI_TRY_VOID(read_integer(body, "max_completion_tokens", 1, INT32_MAX, spec.max_tokens));
   OCELLI_TRY_VOID(read_integer(body, "min_tokens", 0, INT32_MAX, sampling.min_tokens));
   if (spec.max_tokens > 0 && sampling.min_tokens > spec.max_tokens) {
-    return fail(Status::kInvalidValue,
-                "min_tokens must be less than or equal to max_tokens=" + std::to_string(spec.max_tokens) + ", got " +
-                    std::to_string(sampling.min_tokens) + ".",
-                "min_tokens");
+    return fail(
+        Status::kInvalidValue,
+        "min_tokens must be less than or equal to max_tokens=" + std::to_string(spec.max_tokens) +
+            ", got " + std::to_string(sampling.min_tokens) + ".",
+        "min_tokens");
   }
   OCELLI_TRY_VOID(read_stops(body, spec.stops));
   OCELLI_TRY_VOID(read_ids(body, "stop_token_ids", vocab, spec.stop_ids));

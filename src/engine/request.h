@@ -1,5 +1,5 @@
-// RequestSpec: a chat-completions body, validated. Field names, defaults and ranges are those of vLLM's
-// ChatCompletionRequest; fields it does not know are ignored, as there.
+// RequestSpec: a chat-completions body, validated. Field names, defaults and ranges are those of
+// vLLM's ChatCompletionRequest; fields it does not know are ignored, as there.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@
 namespace ocelli {
 
 struct ImagePart {
-  uint32_t media = 0;      // handle of media_put
+  uint32_t media = 0;  // handle of media_put
   int64_t min_pixels = 0;
   int64_t max_pixels = 0;
 };
@@ -27,19 +27,20 @@ struct RequestSpec {
   std::vector<ImagePart> images;  // in order of appearance in messages
   SamplingParams sampling;        // vocab_used and never_ids are set by the engine
   int n = 1;
-  int max_tokens = 0;             // 0: up to the context
+  int max_tokens = 0;  // 0: up to the context
   std::vector<std::string> stops;
   std::vector<int32_t> stop_ids;
   bool include_stop = false;
   bool stream = false;
   bool skip_special_tokens = true;
   bool return_token_ids = false;
-  bool parse_tools = false;       // tools given and tool_choice is not "none"
+  bool parse_tools = false;  // tools given and tool_choice is not "none"
   std::vector<std::string> tool_names;
-  std::vector<int32_t> forced;    // teacher forcing: these tokens instead of sampled ones
+  std::vector<int32_t> forced;  // teacher forcing: these tokens instead of sampled ones
 };
 
 // Errors name the field (param), its value and the range.
-Result<RequestSpec> parse_request(std::string_view json, const ModelConfig& config, uint64_t seed_default);
+Result<RequestSpec> parse_request(std::string_view json, const ModelConfig& config,
+                                  uint64_t seed_default);
 
 }  // namespace ocelli

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "engine/media.h"
 #include "image/patchify.h"
 #include "image/resize.h"
 
@@ -25,9 +26,15 @@ const RequestImage* image_at(const Request& request, int token_index, int merge)
 
 }  // namespace
 
-Scheduler::Scheduler(const ModelConfig& config, const Tokenizer& tokenizer, Decoder& decoder, VisionTower& tower,
-                     KvPool& kv, const EngineOptions& options, EventQueue& events)
-    : config_(config), tokenizer_(tokenizer), decoder_(decoder), tower_(tower), kv_(kv), options_(options),
+Scheduler::Scheduler(const ModelConfig& config, const Tokenizer& tokenizer, Decoder& decoder,
+                     VisionTower& tower, KvPool& kv, const EngineOptions& options,
+                     EventQueue& events)
+    : config_(config),
+      tokenizer_(tokenizer),
+      decoder_(decoder),
+      tower_(tower),
+      kv_(kv),
+      options_(options),
       events_(events) {
   runs_.reserve(kStepRowsMax);
   row_runs_.reserve(kStepRowsMax);
@@ -35,7 +42,8 @@ Scheduler::Scheduler(const ModelConfig& config, const Tokenizer& tokenizer, Deco
 }
 
 void Scheduler::add(std::unique_ptr<Request> request) {
-  if (request->sequences.size() > 1 && logits_copy_.empty()) logits_copy_.resize(config_.text.vocab);
+  if (request->sequences.size() > 1 && logits_copy_.empty())
+    logits_copy_.resize(config_.text.vocab);
   requests_.push_back(std::move(request));
 }
 
@@ -85,7 +93,8 @@ void Scheduler::end_sequence(Request& request, Sequence& sequence) {
 }
 
 bool Scheduler::work_left() const {
-  return std::any_of(requests_.begin(), requests_.end(), [](const auto& request) { return !request->finished; });
+  return std::any_of(requests_.begin(), requests_.end(),
+                     [](const auto& request) { return !request->finished; });
 }
 
 bool Scheduler::decoding() const {
@@ -102,12 +111,33 @@ void Scheduler::admit() {
   for (const auto& request : requests_) {
     if (request->finished) continue;
     const int wanted = static_cast<int>(request->sequences.size());
-    if (!request->admitted && running + wanted > options_.sequences_max) return;  // first come, first served
+    if (!request->admitted && running + wanted > options_.sequences_max)
+      return;  // first come, first served
     request->admitted = true;
     running += wanted;
     if (!request->announced) events_.prompt(*request);
     request->announced = true;
   }
+}
+
+Result<void> Scheduler::begin_image(RequestImage& image) {
+  OCELLI_TRY(Image pixels, resize_bicubic(*image.pixels, image.width, image.height));
+  auto resized = std::make_shared<const Image>(std::move(pixels));
+  const ImageConfig processor = image_config(config_.vision, config_.image);
+  const auto patches = [resized, processor](int64_t begin, int64_t end, float* out) {
+    patchify(*resized, processor, begin, end, out);
+  };
+  OCELLI_TRY(image.job, VisionJob::make(tower_, image.grid, patches));
+  return {};
+}
+
+void Scheduler::fail_request(Request& request, const Error& error) {
+  for (Sequence& sequence : request.sequences) {
+    sequence.finished = true;
+    release(sequence);
+  }
+  request.finished = true;
+  events_.error(request.handle, error);
 }
 
 void Scheduler::vision_work(bool shared) {
@@ -117,21 +147,10 @@ void Scheduler::vision_work(bool shared) {
     for (RequestImage& image : request.images) {
       if (image.done) continue;
       if (!image.job) {
-        auto resized = std::make_shared<const Image>(resize_bicubic(*image.pixels, image.width, image.height));
-        const ImageConfig processor = image_config(config_.vision, config_.image);
-        auto job = VisionJob::make(tower_, image.grid, [resized, processor](int64_t begin, int64_t end, float* out) {
-          patchify(*resized, processor, static_cast<int>(begin), static_cast<int>(end), out);
-        });
-        if (!job) {  // no memory for this image: the request fails, the others go on
-          events_.error(request.handle, job.error());
-          for (Sequence& sequence : request.sequences) {
-            sequence.finished = true;
-            release(sequence);
-          }
-          request.finished = true;
+        if (Result<void> begun = begin_image(image); !begun) {
+          fail_request(request, begun.error());  // no memory for this image: the others go on
           return;
         }
-        image.job.emplace(std::move(*job));
       }
       image.done = image.job->advance(shared ? kVisionStepWorkShared : kVisionStepWork);
       events_.progress(request, "vision", image.job->work_done(), image.job->work_total());
@@ -146,9 +165,11 @@ void Scheduler::vision_work(bool shared) {
 
 bool Scheduler::preempt_younger_than(const Sequence& sequence) {
   for (auto request = requests_.rbegin(); request != requests_.rend(); ++request) {
-    for (auto other = (*request)->sequences.rbegin(); other != (*request)->sequences.rend(); ++other) {
+    for (auto other = (*request)->sequences.rbegin(); other != (*request)->sequences.rend();
+         ++other) {
       if (&*other == &sequence) return false;
-      const bool in_step = std::any_of(runs_.begin(), runs_.end(), [&](const StepRun& run) { return run.sequence == &*other; });
+      const bool in_step = std::any_of(runs_.begin(), runs_.end(),
+                                       [&](const StepRun& run) { return run.sequence == &*other; });
       if (other->blocks.empty() || in_step) continue;
       release(*other);
       ++stats_.preemptions;
@@ -170,7 +191,8 @@ bool Scheduler::ensure_blocks(Sequence& sequence, int tokens) {
   return true;
 }
 
-void Scheduler::fill_row(const Request& request, const Sequence& sequence, int token_index, int row) {
+void Scheduler::fill_row(const Request& request, const Sequence& sequence, int token_index,
+                         int row) {
   const PromptPositions& prompt = request.positions;
   if (token_index < request.prompt_tokens) {
     decoder_.set_position(row, prompt.positions[token_index]);
@@ -178,21 +200,24 @@ void Scheduler::fill_row(const Request& request, const Sequence& sequence, int t
     const int32_t at = token_index + prompt.rope_delta;
     decoder_.set_position(row, {at, at, at});
   }
-  const RequestImage* image =
-      token_index < request.prompt_tokens ? image_at(request, token_index, config_.vision.merge) : nullptr;
+  const RequestImage* image = token_index < request.prompt_tokens
+                                  ? image_at(request, token_index, config_.vision.merge)
+                                  : nullptr;
   if (!image) {
     decoder_.embed_token(row, sequence.tokens[token_index]);
     return;
   }
   const int64_t hidden = config_.text.hidden;
-  std::memcpy(decoder_.hidden(row), image->merged.data() + (token_index - image->token_begin) * hidden,
+  std::memcpy(decoder_.hidden(row),
+              image->merged.data() + (token_index - image->token_begin) * hidden,
               static_cast<size_t>(hidden) * sizeof(float));
 }
 
 bool Scheduler::gather_sequence(Request& request, Sequence& sequence, int rows) {
   if (rows <= 0 || !ensure_blocks(sequence, sequence.computed + rows)) return false;
   for (int i = 0; i < rows; ++i) fill_row(request, sequence, sequence.computed + i, rows_ + i);
-  runs_.push_back({&request, &sequence, {rows_, rows, sequence.computed, nullptr}, rows == sequence.pending()});
+  runs_.push_back(
+      {&request, &sequence, {rows_, rows, sequence.computed, nullptr}, rows == sequence.pending()});
   rows_ += rows;
   return true;
 }
@@ -208,7 +233,9 @@ void Scheduler::gather(bool shared) {
       }
     }
   };
-  const auto decodes = [](const Sequence& sequence) { return sequence.computed > 0 && sequence.pending() == 1; };
+  const auto decodes = [](const Sequence& sequence) {
+    return sequence.computed > 0 && sequence.pending() == 1;
+  };
   each([&](Request& request, Sequence& sequence) {
     if (decodes(sequence)) gather_sequence(request, sequence, 1);
   });
@@ -221,17 +248,20 @@ void Scheduler::gather(bool shared) {
 }
 
 void Scheduler::seal_blocks(const Request& request, Sequence& sequence) {
-  for (size_t i = 0; i < sequence.blocks.size() && static_cast<int>(i + 1) * kKvBlock <= sequence.computed; ++i) {
+  for (size_t i = 0;
+       i < sequence.blocks.size() && static_cast<int>(i + 1) * kKvBlock <= sequence.computed; ++i) {
     const int block = sequence.blocks[i];
     if (kv_.identity(block) != 0) {
       sequence.identity = kv_.identity(block);
       continue;
     }
     uint64_t hash = i == 0 ? 1 : sequence.identity;
-    for (int token = static_cast<int>(i) * kKvBlock; token < static_cast<int>(i + 1) * kKvBlock; ++token) {
+    for (int token = static_cast<int>(i) * kKvBlock; token < static_cast<int>(i + 1) * kKvBlock;
+         ++token) {
       hash = mix(hash, static_cast<uint64_t>(sequence.tokens[token]));
       const RequestImage* image = image_at(request, token, config_.vision.merge);
-      if (image) hash = mix(hash, image->digest + static_cast<uint64_t>(token - image->token_begin));
+      if (image)
+        hash = mix(hash, image->digest + static_cast<uint64_t>(token - image->token_begin));
     }
     sequence.identity = hash | 1;
     kv_.set_identity(block, sequence.identity);
@@ -276,7 +306,8 @@ void Scheduler::sample(const StepRun& run, std::span<float> logits) {
   const auto draw = [&](Sequence& sequence, std::span<float> values) {
     const size_t output = sequence.tokens.size() - request.prompt_tokens;
     const std::vector<int32_t>& forced = request.spec.forced;
-    take_token(request, sequence, sequence.sampler.next(values, output < forced.size() ? forced[output] : -1));
+    take_token(request, sequence,
+               sequence.sampler.next(values, output < forced.size() ? forced[output] : -1));
   };
   if (forks) fork(request);
   draw(*run.sequence, logits);
@@ -287,8 +318,8 @@ void Scheduler::sample(const StepRun& run, std::span<float> logits) {
   }
 }
 
-// The other choices take over the prompt's blocks: full ones are shared, the last partial one is copied. Without a
-// free block for the copy a choice computes its prompt itself later.
+// The other choices take over the prompt's blocks: full ones are shared, the last partial one is
+// copied. Without a free block for the copy a choice computes its prompt itself later.
 void Scheduler::fork(Request& request) {
   const Sequence& first = request.sequences[0];
   for (size_t i = 1; i < request.sequences.size(); ++i) {
@@ -332,7 +363,8 @@ void Scheduler::take_token(Request& request, Sequence& sequence, const Sampled& 
 
   const char* reason = end == End::kTruncated && step.stop_index < 0 ? "length" : "stop";
   if (end == End::kModel && sequence.output.finished_by_tools()) reason = "tool_calls";
-  const std::string* stop_string = step.stop_index >= 0 ? &sequence.output.stop(step.stop_index) : nullptr;
+  const std::string* stop_string =
+      step.stop_index >= 0 ? &sequence.output.stop(step.stop_index) : nullptr;
   events_.finish(request, sequence, reason, stop_string,
                  !stop_string && stop_id && !eos && end == End::kModel ? sampled.id : -1);
   end_sequence(request, sequence);

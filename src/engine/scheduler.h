@@ -1,7 +1,7 @@
-// Scheduler: decides which rows each step computes. Oldest request first; every decoding sequence gets its row, the
-// rest of the step goes to prompts, and at most one bounded slice of vision work runs per step.
-// Surprise: when the KV pool is full the youngest sequence gives its blocks back and is computed again later. Rows do
-// not depend on company, so its answer is the same.
+// Scheduler: decides which rows each step computes. Oldest request first; every decoding sequence
+// gets its row, the rest of the step goes to prompts, and at most one bounded slice of vision work
+// runs per step. Surprise: when the KV pool is full the youngest sequence gives its blocks back and
+// is computed again later. Rows do not depend on company, so its answer is the same.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +24,8 @@ struct SchedulerStats {
 
 class Scheduler {
  public:
-  Scheduler(const ModelConfig& config, const Tokenizer& tokenizer, Decoder& decoder, VisionTower& tower, KvPool& kv,
-            const EngineOptions& options, EventQueue& events);
+  Scheduler(const ModelConfig& config, const Tokenizer& tokenizer, Decoder& decoder,
+            VisionTower& tower, KvPool& kv, const EngineOptions& options, EventQueue& events);
 
   void add(std::unique_ptr<Request> request);
   Request* find(uint32_t handle);
@@ -47,6 +47,8 @@ class Scheduler {
   void admit();
   bool decoding() const;
   void vision_work(bool shared);
+  Result<void> begin_image(RequestImage& image);
+  void fail_request(Request& request, const Error& error);
   void gather(bool shared);
   bool gather_sequence(Request& request, Sequence& sequence, int rows);
   bool ensure_blocks(Sequence& sequence, int tokens);

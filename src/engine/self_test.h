@@ -1,4 +1,5 @@
-// The probe a host runs once after loading a module: do its kernels compute what the specification says?
+// The probe a host runs once after loading a module: do its kernels compute what the specification
+// says?
 #pragma once
 
 #include "kernels/self_test.h"

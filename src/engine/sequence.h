@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/buffer.h"
@@ -20,14 +21,17 @@ namespace ocelli {
 
 // One stream of tokens.
 struct Sequence {
-  int index = 0;                  // choice
-  std::vector<int32_t> tokens;    // prompt, then output
-  int computed = 0;               // tokens whose keys and values are in the cache
-  std::vector<int32_t> blocks;    // KV blocks, in order
-  uint64_t identity = 0;          // hash of all full blocks so far
+  Sequence(Sampler own_sampler, OutputStream own_output)
+      : sampler(std::move(own_sampler)), output(std::move(own_output)) {}
+
   Sampler sampler;
   OutputStream output;
-  bool waits_for_fork = false;    // shares the prompt of choice 0 once that is computed
+  int index = 0;                // choice
+  std::vector<int32_t> tokens;  // prompt, then output
+  int computed = 0;             // tokens whose keys and values are in the cache
+  std::vector<int32_t> blocks;  // KV blocks, in order
+  uint64_t identity = 0;        // hash of all full blocks so far
+  bool waits_for_fork = false;  // shares the prompt of choice 0 once that is computed
   bool finished = false;
 
   int pending() const { return static_cast<int>(tokens.size()) - computed; }
@@ -38,10 +42,10 @@ struct RequestImage {
   std::shared_ptr<const Image> pixels;  // as decoded
   int width = 0, height = 0;            // after smart resize
   PatchGrid grid;
-  int token_begin = 0;                  // of its run of pads in the prompt
-  uint64_t digest = 0;                  // of pixels and size: part of block identities
-  std::optional<VisionJob> job;         // while it is being encoded
-  Buffer<float> merged;                 // [tokens, D] when done
+  int token_begin = 0;           // of its run of pads in the prompt
+  uint64_t digest = 0;           // of pixels and size: part of block identities
+  std::optional<VisionJob> job;  // while it is being encoded
+  Buffer<float> merged;          // [tokens, D] when done
   bool done = false;
 };
 
@@ -53,8 +57,8 @@ struct Request {
   std::vector<RequestImage> images;
   std::vector<Sequence> sequences;
   bool admitted = false;
-  bool announced = false;         // the "prompt" event is out
-  int64_t vision_reported = 0;    // multiply-adds at the last progress event
+  bool announced = false;       // the "prompt" event is out
+  int64_t vision_reported = 0;  // multiply-adds at the last progress event
   int completion_tokens = 0;
   bool finished = false;
 

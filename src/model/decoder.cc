@@ -1,4 +1,5 @@
-// Every row's arithmetic is the same whatever else is in the step: answers do not depend on company, slicing or threads.
+// Every row's arithmetic is the same whatever else is in the step: answers do not depend on
+// company, slicing or threads.
 #include "model/decoder.h"
 
 #include <algorithm>
@@ -18,7 +19,8 @@ constexpr int kAttentionRows = 16;  // query rows that share one read of the key
 
 int64_t Decoder::bytes(const TextConfig& c, int rows_max, int logit_rows_max, bool fast) {
   const int64_t q = int64_t{c.heads} * c.head_dim, kv = int64_t{c.kv_heads} * c.head_dim;
-  const int64_t floats = rows_max * (2 * int64_t{c.hidden} + 2 * q + 2 * kv + 2 * int64_t{c.intermediate} + c.head_dim) +
+  const int64_t floats = rows_max * (2 * int64_t{c.hidden} + 2 * q + 2 * kv +
+                                     2 * int64_t{c.intermediate} + c.head_dim) +
                          int64_t{logit_rows_max} * round_up(c.vocab, kTileRows);
   const int k_max = std::max({c.hidden, c.intermediate, c.heads * c.head_dim});
   return floats * 4 + (fast ? Projection::scratch_bytes(rows_max, k_max) : 0);
@@ -33,7 +35,9 @@ Result<Decoder> Decoder::make(const TextConfig& c, const Weights& weights, Pool&
   const int q = c.heads * c.head_dim, kv = c.kv_heads * c.head_dim;
   const int k_max = std::max({c.hidden, c.intermediate, q});
   OCELLI_TRY(d.projection_, Projection::make(pool, fast, rows_max, k_max));
-  const auto buffer = [&](int64_t width) { return Buffer<float>::make(rows_max * width, "the activations"); };
+  const auto buffer = [&](int64_t width) {
+    return Buffer<float>::make(rows_max * width, "the activations");
+  };
   OCELLI_TRY(d.hidden_, buffer(c.hidden));
   OCELLI_TRY(d.normed_, buffer(c.hidden));  // also receives o_proj and down_proj
   OCELLI_TRY(d.q_, buffer(q));
@@ -44,7 +48,8 @@ Result<Decoder> Decoder::make(const TextConfig& c, const Weights& weights, Pool&
   OCELLI_TRY(d.up_, buffer(c.intermediate));
   OCELLI_TRY(d.cos_, buffer(c.head_dim / 2));
   OCELLI_TRY(d.sin_, buffer(c.head_dim / 2));
-  OCELLI_TRY(d.logits_, Buffer<float>::make(int64_t{logit_rows_max} * round_up(c.vocab, kTileRows), "the logits"));
+  OCELLI_TRY(d.logits_, Buffer<float>::make(int64_t{logit_rows_max} * round_up(c.vocab, kTileRows),
+                                            "the logits"));
   d.tasks_.reserve(static_cast<size_t>(rows_max) * c.kv_heads);
   return d;
 }
@@ -67,7 +72,8 @@ void Decoder::norm_rows(const float* x, const float* weight, int rows) {
   const int64_t width = config_->hidden;
   projection_.pool().parallel(rows, [&](int, int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
-      rms_norm(x + row * width, weight, config_->hidden, config_->rms_eps, normed_.data() + row * width);
+      rms_norm(x + row * width, weight, config_->hidden, config_->rms_eps,
+               normed_.data() + row * width);
     }
   });
 }
@@ -84,15 +90,17 @@ void Decoder::attention(const KvLayer& kv, std::span<const RowRun> runs) {
   }
   const int64_t stride = int64_t{config_->heads} * config_->head_dim;
   const float scale = 1.0f / std::sqrt(static_cast<float>(config_->head_dim));
-  projection_.pool().parallel(static_cast<int64_t>(tasks_.size()), [&](int, int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const AttentionTask& task = tasks_[i];
-      const RowRun& run = runs[task.run];
-      const int64_t at = (run.row_begin + task.row_begin) * stride;
-      attention_paged(kv, run.blocks, q_.data() + at, stride, task.rows, run.cached + task.row_begin + 1,
-                      config_->heads, task.kv_head, scale, mixed_.data() + at, stride);
-    }
-  });
+  projection_.pool().parallel(static_cast<int64_t>(tasks_.size()),
+                              [&](int, int64_t begin, int64_t end) {
+                                for (int64_t i = begin; i < end; ++i) {
+                                  const AttentionTask& task = tasks_[i];
+                                  const RowRun& run = runs[task.run];
+                                  const int64_t at = (run.row_begin + task.row_begin) * stride;
+                                  attention_paged(kv, run.blocks, q_.data() + at, stride, task.rows,
+                                                  run.cached + task.row_begin + 1, config_->heads,
+                                                  task.kv_head, scale, mixed_.data() + at, stride);
+                                }
+                              });
 }
 
 void Decoder::layer(int index, int rows, std::span<const RowRun> runs, KvPool& pool) {
@@ -100,7 +108,8 @@ void Decoder::layer(int index, int rows, std::span<const RowRun> runs, KvPool& p
   const KvLayer& kv = pool.layer(index);
   const TextConfig& c = *config_;
   const int64_t hidden = c.hidden, q_width = int64_t{c.heads} * c.head_dim,
-                kv_width = int64_t{c.kv_heads} * c.head_dim, ffn = c.intermediate, half = c.head_dim / 2;
+                kv_width = int64_t{c.kv_heads} * c.head_dim, ffn = c.intermediate,
+                half = c.head_dim / 2;
   float* branch = normed_.data();  // o_proj and down_proj write where the norm was
 
   norm_rows(hidden_.data(), w.input_norm, rows);  // [T, D]
@@ -118,7 +127,8 @@ void Decoder::layer(int index, int rows, std::span<const RowRun> runs, KvPool& p
     for (int i = 0; i < run.rows; ++i) {
       const int position = run.cached + i;
       const int64_t at = (run.row_begin + i) * kv_width;
-      kv_store(kv, run.blocks[position / kKvBlock], position % kKvBlock, k_.data() + at, v_.data() + at);
+      kv_store(kv, run.blocks[position / kKvBlock], position % kKvBlock, k_.data() + at,
+               v_.data() + at);
     }
   }
   attention(kv, runs);  // [T, H*C]
@@ -130,25 +140,29 @@ void Decoder::layer(int index, int rows, std::span<const RowRun> runs, KvPool& p
   const ProjectionOutput gate_up[] = {{&w.gate, gate_.data(), ffn}, {&w.up, up_.data(), ffn}};
   projection_.run(normed_.data(), rows, hidden, gate_up);  // [T, F] [T, F]
   projection_.pool().parallel(rows, [&](int, int64_t begin, int64_t end) {
-    silu_mul(gate_.data() + begin * ffn, up_.data() + begin * ffn, (end - begin) * ffn, gate_.data() + begin * ffn);
+    silu_mul(gate_.data() + begin * ffn, up_.data() + begin * ffn, (end - begin) * ffn,
+             gate_.data() + begin * ffn);
   });
   const ProjectionOutput down[] = {{&w.down, branch, hidden}};
   projection_.run(gate_.data(), rows, ffn, down, kOutlierRatioDown);  // [T, D]
   add(hidden_.data(), branch, rows * hidden);
 }
 
-void Decoder::forward(int rows, std::span<const RowRun> runs, KvPool& kv, std::span<const int> logit_rows) {
+void Decoder::forward(int rows, std::span<const RowRun> runs, KvPool& kv,
+                      std::span<const int> logit_rows) {
   for (int i = 0; i < config_->layers; ++i) layer(i, rows, runs, kv);
   if (logit_rows.empty()) return;
   const int64_t hidden = config_->hidden;
   for (size_t i = 0; i < logit_rows.size(); ++i) {
     OCELLI_CHECK(logit_rows[i] >= static_cast<int>(i) && logit_rows[i] < rows);
     if (logit_rows[i] == static_cast<int>(i)) continue;
-    std::memmove(hidden_.data() + i * hidden, hidden_.data() + logit_rows[i] * hidden, hidden * sizeof(float));
+    std::memmove(hidden_.data() + i * hidden, hidden_.data() + logit_rows[i] * hidden,
+                 hidden * sizeof(float));
   }
   const int count = static_cast<int>(logit_rows.size());
   norm_rows(hidden_.data(), weights_->norm, count);
-  const ProjectionOutput head[] = {{&weights_->lm_head, logits_.data(), round_up(config_->vocab, kTileRows)}};
+  const ProjectionOutput head[] = {
+      {&weights_->lm_head, logits_.data(), round_up(config_->vocab, kTileRows)}};
   projection_.run(normed_.data(), count, hidden, head);  // [S, V]
 }
 

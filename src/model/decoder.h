@@ -1,5 +1,5 @@
-// Decoder: the Qwen2 language model with M-RoPE over a batch of rows from many sequences. One call is one step.
-// Source: Qwen2.5-VL technical report and transformers' Qwen2_5_VLTextModel.
+// Decoder: the Qwen2 language model with M-RoPE over a batch of rows from many sequences. One call
+// is one step. Source: Qwen2.5-VL technical report and transformers' Qwen2_5_VLTextModel.
 #pragma once
 
 #include <cstdint>
@@ -16,25 +16,26 @@ namespace ocelli {
 
 // Consecutive rows of one sequence inside a step.
 struct RowRun {
-  int row_begin = 0;               // in the step
+  int row_begin = 0;  // in the step
   int rows = 0;
-  int cached = 0;                  // tokens of the sequence already in the cache
-  const int32_t* blocks = nullptr; // block table that covers cached + rows tokens
+  int cached = 0;                   // tokens of the sequence already in the cache
+  const int32_t* blocks = nullptr;  // block table that covers cached + rows tokens
 };
 
 class Decoder {
  public:
   // Bytes that make() will allocate, without the KV pool.
   static int64_t bytes(const TextConfig& config, int rows_max, int logit_rows_max, bool fast);
-  static Result<Decoder> make(const TextConfig& config, const Weights& weights, Pool& pool, bool fast,
-                              int rows_max, int logit_rows_max);
+  static Result<Decoder> make(const TextConfig& config, const Weights& weights, Pool& pool,
+                              bool fast, int rows_max, int logit_rows_max);
 
   // Fill in the rows of a step, then call forward.
   float* hidden(int row) { return hidden_.data() + int64_t{row} * config_->hidden; }  // [D]
   void embed_token(int row, int32_t token);
   void set_position(int row, const Position& position);
 
-  // Runs all layers for rows [0, rows), stores their keys and values, and computes logits for `logit_rows` (ascending).
+  // Runs all layers for rows [0, rows), stores their keys and values, and computes logits for
+  // `logit_rows` (ascending).
   void forward(int rows, std::span<const RowRun> runs, KvPool& kv, std::span<const int> logit_rows);
   std::span<float> logits(int index);  // [V] of logit_rows[index]
 

@@ -1,5 +1,6 @@
-// The KV cache as a pool of fixed blocks of 16 tokens. Sequences hold tables of block numbers; blocks are counted,
-// so sequences that share a prefix share blocks; a full block carries an identity (the hash of all before and in it).
+// The KV cache as a pool of fixed blocks of 16 tokens. Sequences hold tables of block numbers;
+// blocks are counted, so sequences that share a prefix share blocks; a full block carries an
+// identity (the hash of all before and in it).
 #pragma once
 
 #include <cstdint>
@@ -20,7 +21,7 @@ class KvPool {
   int take();              // a block with count 1, or -1 when none is free
   void retain(int block);  // one more owner
   void release(int block);
-  int copy(int block);     // a private copy with count 1, or -1
+  int copy(int block);  // a private copy with count 1, or -1
   int count(int block) const { return counts_[block]; }
   int free_blocks() const { return static_cast<int>(free_.size()); }
   int blocks() const { return static_cast<int>(counts_.size()); }

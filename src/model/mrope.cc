@@ -62,7 +62,8 @@ MropeTable::MropeTable(const TextConfig& config) {
   for (int i = 0; i < half; ++i) {
     const double ramp = std::clamp((i - low) / (high - low), 0.0, 1.0);
     const double base = inverse_frequency_[i];
-    inverse_frequency_[i] = static_cast<float>(base / config.yarn_factor * ramp + base * (1.0 - ramp));
+    inverse_frequency_[i] =
+        static_cast<float>(base / config.yarn_factor * ramp + base * (1.0 - ramp));
   }
   magnitude_ = static_cast<float>(0.1 * std::log(config.yarn_factor) + 1.0);
 }

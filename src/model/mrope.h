@@ -23,7 +23,7 @@ struct VisionSpan {
 
 struct PromptPositions {
   std::vector<Position> positions;  // [T]
-  int rope_delta = 0;               // a token at cache index c > T has position c + rope_delta on all axes
+  int rope_delta = 0;  // a token at cache index c > T has position c + rope_delta on all axes
 };
 
 PromptPositions rope_positions(int tokens, std::span<const VisionSpan> spans, int merge,

@@ -1,5 +1,5 @@
-// Projection: one or more matmuls that share their input rows, spread over the pool. The only place that decides
-// between f32 and int8 activations.
+// Projection: one or more matmuls that share their input rows, spread over the pool. The only place
+// that decides between f32 and int8 activations.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
-// Rows are kept in window order from the patch embedding to the merger; only the merger scatters back. Full-attention
-// blocks use the same order: attention over a whole frame does not care about it.
+// Rows are kept in window order from the patch embedding to the merger; only the merger scatters
+// back. Full-attention blocks use the same order: attention over a whole frame does not care about
+// it.
 #include "model/vision.h"
 
 #include <algorithm>
@@ -43,18 +44,24 @@ WindowOrder window_order(const PatchGrid& grid, const VisionConfig& config) {
 
 int64_t VisionTower::bytes(const VisionConfig& c, bool fast) {
   const int merged = c.hidden * c.merge * c.merge;
-  const int widest = std::max({static_cast<int>(patch_values(c)), merged, c.intermediate, 3 * c.hidden, c.out});
-  return int64_t{3} * kSliceRows * widest * 4 + (fast ? Projection::scratch_bytes(kSliceRows, widest) : 0);
+  const int widest =
+      std::max({static_cast<int>(patch_values(c)), merged, c.intermediate, 3 * c.hidden, c.out});
+  return int64_t{3} * kSliceRows * widest * 4 +
+         (fast ? Projection::scratch_bytes(kSliceRows, widest) : 0);
 }
 
-Result<VisionTower> VisionTower::make(const VisionConfig& c, const Weights& weights, Pool& pool, bool fast) {
+Result<VisionTower> VisionTower::make(const VisionConfig& c, const Weights& weights, Pool& pool,
+                                      bool fast) {
   VisionTower tower;
   tower.config_ = &c;
   tower.weights_ = &weights;
   const int merged = c.hidden * c.merge * c.merge;
-  const int widest = std::max({static_cast<int>(patch_values(c)), merged, c.intermediate, 3 * c.hidden, c.out});
+  const int widest =
+      std::max({static_cast<int>(patch_values(c)), merged, c.intermediate, 3 * c.hidden, c.out});
   OCELLI_TRY(tower.projection_, Projection::make(pool, fast, kSliceRows, widest));
-  const auto buffer = [&] { return Buffer<float>::make(int64_t{kSliceRows} * widest, "the vision scratch"); };
+  const auto buffer = [&] {
+    return Buffer<float>::make(int64_t{kSliceRows} * widest, "the vision scratch");
+  };
   OCELLI_TRY(tower.normed_, buffer());
   OCELLI_TRY(tower.gate_, buffer());
   OCELLI_TRY(tower.up_, buffer());
@@ -75,10 +82,12 @@ Result<VisionJob> VisionJob::make(VisionTower& tower, const PatchGrid& grid, Pat
   OCELLI_TRY(job.x_, Buffer<float>::make(count * c.hidden, "the image's vision rows"));
   OCELLI_TRY(job.qkv_, Buffer<float>::make(count * 3 * c.hidden, "the image's vision rows"));
   OCELLI_TRY(job.mixed_, Buffer<float>::make(count * c.hidden, "the image's vision rows"));
-  OCELLI_TRY(job.merged_, Buffer<float>::make(grid.tokens(c.merge) * c.out, "the image's merged rows"));
+  OCELLI_TRY(job.merged_,
+             Buffer<float>::make(grid.tokens(c.merge) * c.out, "the image's merged rows"));
   job.order_ = window_order(grid, c);
   job.place_.resize(job.order_.units.size());
-  for (size_t place = 0; place < job.place_.size(); ++place) job.place_[job.order_.units[place]] = static_cast<int32_t>(place);
+  for (size_t place = 0; place < job.place_.size(); ++place)
+    job.place_[job.order_.units[place]] = static_cast<int32_t>(place);
   for (int t = 1; t <= grid.t; ++t) job.frame_end_.push_back(t * grid.h * grid.w);
 
   // 2-D rope: the first half of the pairs turns with the patch row, the second with its column.
@@ -88,7 +97,8 @@ Result<VisionJob> VisionJob::make(VisionTower& tower, const PatchGrid& grid, Pat
   job.sin_.resize(job.cos_.size());
   for (int i = 0; i < quarter; ++i) {
     const float exponent = static_cast<float>(2 * i) / static_cast<float>(2 * quarter);
-    const float frequency = 1.0f / static_cast<float>(std::pow(10000.0, static_cast<double>(exponent)));
+    const float frequency =
+        1.0f / static_cast<float>(std::pow(10000.0, static_cast<double>(exponent)));
     for (int at = 0; at < side; ++at) {
       const double angle = static_cast<float>(at) * frequency;
       job.cos_[static_cast<size_t>(at) * quarter + i] = static_cast<float>(std::cos(angle));
@@ -108,7 +118,8 @@ int64_t VisionJob::stage_work(Stage stage) const {
   const VisionConfig& c = *tower_->config_;
   const int64_t d = c.hidden;
   const int64_t frame = int64_t{grid_.h} * grid_.w;
-  const int64_t window = std::min<int64_t>(frame, int64_t{c.window / c.patch} * (c.window / c.patch));
+  const int64_t window =
+      std::min<int64_t>(frame, int64_t{c.window / c.patch} * (c.window / c.patch));
   const bool full = segment_ends().size() == frame_end_.size();
   switch (stage) {
     case Stage::kEmbed:
@@ -130,7 +141,8 @@ int64_t VisionJob::stage_work(Stage stage) const {
 int64_t VisionJob::work_total() const {
   const VisionConfig& c = *tower_->config_;
   const int64_t frame = int64_t{grid_.h} * grid_.w;
-  const int64_t window = std::min<int64_t>(frame, int64_t{c.window / c.patch} * (c.window / c.patch));
+  const int64_t window =
+      std::min<int64_t>(frame, int64_t{c.window / c.patch} * (c.window / c.patch));
   const int64_t full = static_cast<int64_t>(c.full_blocks.size());
   const int64_t attention = 2 * c.hidden * (full * frame + (c.depth - full) * window);
   return grid_.patches() * (stage_work(Stage::kEmbed) + stage_work(Stage::kMerge) + attention +
@@ -221,7 +233,8 @@ void VisionJob::qkv(int64_t begin, int64_t rows) {
     for (int64_t row = from; row < to; ++row) {
       const int number = order_.units[(begin + row) / unit] % units_per_frame;
       const int inside = static_cast<int>((begin + row) % unit);
-      const int y = number / columns * c.merge + inside / c.merge, x = number % columns * c.merge + inside % c.merge;
+      const int y = number / columns * c.merge + inside / c.merge,
+                x = number % columns * c.merge + inside % c.merge;
       for (int i = 0; i < quarter; ++i) {
         cos[i] = cos_[y * quarter + i];
         sin[i] = sin_[y * quarter + i];
@@ -248,8 +261,9 @@ void VisionJob::attention(int64_t begin, int64_t rows) {
       const int query_begin = static_cast<int>(std::max<int64_t>(first, begin));
       const int query_end = static_cast<int>(std::min<int64_t>(*segment, end));
       for (int64_t head = from; head < to; ++head) {
-        attention_segment(qkv_.data(), qkv_.data() + d, qkv_.data() + 2 * d, 3 * d, static_cast<int>(head), head_dim,
-                          first, *segment, query_begin, query_end, scale, mixed_.data(), d);
+        attention_segment(qkv_.data(), qkv_.data() + d, qkv_.data() + 2 * d, 3 * d,
+                          static_cast<int>(head), head_dim, first, *segment, query_begin, query_end,
+                          scale, mixed_.data(), d);
       }
     }
   });
@@ -267,7 +281,8 @@ void VisionJob::mlp(int64_t begin, int64_t rows) {
   projection.run(mixed_.data() + begin * d, count, d, proj);
   add(x, normed, rows * d);
   projection.pool().parallel(rows, [&](int, int64_t from, int64_t to) {
-    for (int64_t row = from; row < to; ++row) rms_norm(x + row * d, w.norm2, c.hidden, c.rms_eps, normed + row * d);
+    for (int64_t row = from; row < to; ++row)
+      rms_norm(x + row * d, w.norm2, c.hidden, c.rms_eps, normed + row * d);
   });
   const ProjectionOutput gate_up[] = {{&w.gate, gate, ffn}, {&w.up, up, ffn}};
   projection.run(normed, count, d, gate_up);
@@ -283,9 +298,11 @@ void VisionJob::merge(int64_t begin, int64_t rows) {
   const VisionConfig& c = *tower_->config_;
   const Weights& w = *tower_->weights_;
   Projection& projection = tower_->projection_;
-  const int64_t d = c.hidden, unit = c.merge * c.merge, merged = d * unit, units = rows / unit, out = c.out;
+  const int64_t d = c.hidden, unit = c.merge * c.merge, merged = d * unit, units = rows / unit,
+                out = c.out;
   const int count = static_cast<int>(units);
-  float *normed = tower_->normed_.data(), *middle = tower_->gate_.data(), *last = tower_->up_.data();
+  float *normed = tower_->normed_.data(), *middle = tower_->gate_.data(),
+        *last = tower_->up_.data();
   projection.pool().parallel(rows, [&](int, int64_t from, int64_t to) {
     for (int64_t row = from; row < to; ++row) {
       rms_norm(x_.data() + (begin + row) * d, w.merger_norm, c.hidden, c.rms_eps, normed + row * d);

@@ -1,5 +1,6 @@
-// Vision: the ViT with window attention and the merger, as a job that is done in bounded slices, so that streams keep
-// flowing while an image is encoded. Source: transformers' Qwen2_5_VisionTransformerPretrainedModel.
+// Vision: the ViT with window attention and the merger, as a job that is done in bounded slices, so
+// that streams keep flowing while an image is encoded. Source: transformers'
+// Qwen2_5_VisionTransformerPretrainedModel.
 #pragma once
 
 #include <cstdint>
@@ -17,12 +18,14 @@ namespace ocelli {
 
 // Order in which the ViT works on an image: units of merge x merge patches, window by window.
 struct WindowOrder {
-  std::vector<int32_t> units;       // [units] unit number at each place ("window_index")
-  std::vector<int32_t> window_end;  // cumulative patches after each window ("cu_window_seqlens" without the 0)
+  std::vector<int32_t> units;  // [units] unit number at each place ("window_index")
+  std::vector<int32_t>
+      window_end;  // cumulative patches after each window ("cu_window_seqlens" without the 0)
 };
 WindowOrder window_order(const PatchGrid& grid, const VisionConfig& config);
 
-// Writes patch rows [begin, end) in raster order of units, [end-begin, channels*frames*patch*patch] f32.
+// Writes patch rows [begin, end) in raster order of units, [end-begin, channels*frames*patch*patch]
+// f32.
 using PatchSource = std::function<void(int64_t begin, int64_t end, float* out)>;
 
 // Shared by all jobs: scratch for one slice of rows.
@@ -30,7 +33,8 @@ class VisionTower {
  public:
   static constexpr int kSliceRows = 256;
   static int64_t bytes(const VisionConfig& config, bool fast);
-  static Result<VisionTower> make(const VisionConfig& config, const Weights& weights, Pool& pool, bool fast);
+  static Result<VisionTower> make(const VisionConfig& config, const Weights& weights, Pool& pool,
+                                  bool fast);
 
  private:
   friend class VisionJob;
@@ -68,9 +72,9 @@ class VisionJob {
   PatchGrid grid_;
   PatchSource patches_;
   WindowOrder order_;
-  std::vector<int32_t> place_;     // [units] place of each unit, the inverse of order_.units
-  std::vector<int32_t> frame_end_; // cumulative patches after each frame pair
-  std::vector<float> cos_, sin_;   // [max(h, w), C/4]
+  std::vector<int32_t> place_;      // [units] place of each unit, the inverse of order_.units
+  std::vector<int32_t> frame_end_;  // cumulative patches after each frame pair
+  std::vector<float> cos_, sin_;    // [max(h, w), C/4]
   Buffer<float> x_, qkv_, mixed_, merged_;
   Stage stage_ = Stage::kEmbed;
   int block_ = 0;

@@ -75,8 +75,10 @@ Result<LinearPart> WeightLoader::bind_part(const std::string& name, WeightFormat
   const int64_t groups = k / (format == WeightFormat::kU8 ? kGroupU8 : kGroupU4);
   auto side = [&](const char* suffix, Dtype dtype) -> Result<const void*> {
     const TensorView* tensor = find(name + suffix);
-    if (!tensor) return fail(Status::kMissingTensor, "the container has no tensor " + name + suffix);
-    if (tensor->dtype != dtype) return fail(Status::kTensorDtype, "tensor " + tensor->name + " has the wrong dtype");
+    if (!tensor)
+      return fail(Status::kMissingTensor, "the container has no tensor " + name + suffix);
+    if (tensor->dtype != dtype)
+      return fail(Status::kTensorDtype, "tensor " + tensor->name + " has the wrong dtype");
     if (tensor->shape != std::vector<int64_t>{tiles, groups, kTileRows}) {
       return wrong_shape(*tensor, {tiles, groups, kTileRows});
     }
@@ -143,8 +145,9 @@ Result<Weights> WeightLoader::bind() const {
   w.patch_embed = matrix("visual.patch_embed.proj");
   for (int i = 0; i < config_.vision.depth; ++i) {
     const std::string at = "visual.blocks." + std::to_string(i) + ".";
-    w.blocks.push_back({norm(at + "norm1"), matrix(at + "attn.qkv"), matrix(at + "attn.proj"), norm(at + "norm2"),
-                        matrix(at + "mlp.gate_proj"), matrix(at + "mlp.up_proj"), matrix(at + "mlp.down_proj")});
+    w.blocks.push_back({norm(at + "norm1"), matrix(at + "attn.qkv"), matrix(at + "attn.proj"),
+                        norm(at + "norm2"), matrix(at + "mlp.gate_proj"),
+                        matrix(at + "mlp.up_proj"), matrix(at + "mlp.down_proj")});
   }
   w.merger_norm = norm("visual.merger.ln_q");
   w.merger_in = matrix("visual.merger.mlp.0");
@@ -152,10 +155,11 @@ Result<Weights> WeightLoader::bind() const {
   w.embed = matrix("model.embed_tokens");
   for (int i = 0; i < config_.text.layers; ++i) {
     const std::string at = "model.layers." + std::to_string(i) + ".";
-    w.layers.push_back({norm(at + "input_layernorm"), matrix(at + "self_attn.q_proj"), matrix(at + "self_attn.k_proj"),
-                        matrix(at + "self_attn.v_proj"), matrix(at + "self_attn.o_proj"),
-                        norm(at + "post_attention_layernorm"), matrix(at + "mlp.gate_proj"),
-                        matrix(at + "mlp.up_proj"), matrix(at + "mlp.down_proj")});
+    w.layers.push_back({norm(at + "input_layernorm"), matrix(at + "self_attn.q_proj"),
+                        matrix(at + "self_attn.k_proj"), matrix(at + "self_attn.v_proj"),
+                        matrix(at + "self_attn.o_proj"), norm(at + "post_attention_layernorm"),
+                        matrix(at + "mlp.gate_proj"), matrix(at + "mlp.up_proj"),
+                        matrix(at + "mlp.down_proj")});
   }
   w.norm = norm("model.norm");
   w.lm_head = config_.text.tied ? w.embed : matrix("lm_head");

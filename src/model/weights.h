@@ -1,5 +1,5 @@
-// Weights: the model's tensors as views of the shards. What exists, with which shape, is src/format/weight_table.h;
-// here each name gets its place in the forward pass.
+// Weights: the model's tensors as views of the shards. What exists, with which shape, is
+// src/format/weight_table.h; here each name gets its place in the forward pass.
 #pragma once
 
 #include <span>
@@ -31,7 +31,7 @@ struct VisionBlock {
 };
 
 struct Weights {
-  Linear embed;                 // [V, D]
+  Linear embed;  // [V, D]
   std::vector<DecoderLayer> layers;
   const float* norm = nullptr;  // [D]
   Linear lm_head;               // [V, D]; a view of embed when tied
