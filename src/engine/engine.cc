@@ -164,8 +164,9 @@ Result<uint32_t> Engine::request_open(std::string_view json) {
   request->handle = next_request_++;
   request->prompt_tokens = prompt_tokens;
   request->positions = std::move(prompt.positions);
-  for (size_t i = 0; i < request->images.size(); ++i)
-    request->images[i].token_begin = prompt.images[i].token_begin;
+  for (size_t i = 0; i < prompt.images.size(); ++i) {
+    request->images[prompt.image_order[i]].token_begin = prompt.images[i].token_begin;
+  }
 
   SamplingParams sampling = spec.sampling;
   // Greedy follows the logits wherever they point, as the reference does; random draws stay inside

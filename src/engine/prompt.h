@@ -15,7 +15,8 @@ namespace ocelli {
 
 struct Prompt {
   std::vector<int32_t> ids;        // image pads expanded
-  std::vector<VisionSpan> images;  // in order
+  std::vector<VisionSpan> images;  // in prompt order
+  std::vector<int> image_order;    // which image of the messages each of them is
   PromptPositions positions;
 };
 

@@ -17,8 +17,6 @@ const ordered_json* field(const ordered_json& body, const char* name) {
   return found == body.end() || found->is_null() ? nullptr : &*found;
 }
 
-constexpr int kDepthMax = 100;  // nesting of the body; what walks it recursively stays shallow
-
 bool is(const ordered_json& object, const char* name, std::string_view text) {
   const ordered_json* value = field(object, name);
   return value && value->is_string() && value->get_ref<const std::string&>() == text;
@@ -271,16 +269,7 @@ Result<RequestSpec> parse_request(std::string_view json, const ModelConfig& conf
                                           " bytes, at most " + std::to_string(kRequestBytesMax) +
                                           " are allowed");
   }
-  bool too_deep = false;
-  const auto watch_depth = [&](int depth, ordered_json::parse_event_t, ordered_json&) {
-    too_deep |= depth > kDepthMax;
-    return !too_deep;
-  };
-  const ordered_json body = ordered_json::parse(json, watch_depth, false);
-  if (too_deep) {
-    return fail(Status::kInvalidJson,
-                "the request body nests deeper than " + std::to_string(kDepthMax) + " levels");
-  }
+  OCELLI_TRY(const ordered_json body, parse_json(json));
   if (!body.is_object())
     return fail(Status::kInvalidJson, "the request body must be a JSON object");
   RequestSpec spec;
