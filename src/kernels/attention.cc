@@ -1,0 +1,253 @@
+// Attention with an online softmax. Keys come in tiles of 16: a tile's keys are transposed to
+// [C][16] f32 once and serve every query of the call, so a score is one lane and nothing is summed
+// across lanes. Called by `model` per (sequence, kv head) and per (segment, head). Surprise: `out`
+// holds the running weighted sum between tiles and is divided at the end.
+#include "kernels/attention.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "base/check.h"
+#include "kernels/vec.h"
+
+namespace ocelli {
+namespace {
+
+constexpr int kTile = kKvBlock;
+constexpr int kQueriesAtOnce = 64;
+
+// Not on the stack: the threads of a wasm host have little of it.
+struct Scratch {
+  alignas(16) float keys[kHeadDimMax * kTile];    // [C, 16]
+  alignas(16) float values[kTile * kHeadDimMax];  // [16, C], f16 caches only
+};
+thread_local Scratch scratch;
+
+struct Query {
+  const float* q;  // [C]
+  float* out;      // [C] running sum of p * v
+  float top;       // running maximum of the scores
+  float sum;       // running sum of p
+  int length;      // keys of the sequence that it sees
+};
+
+// Four rows of keys, four channels at a time -> columns.   out  // [C, 16], column `column`..+3
+template <class Load>
+OCELLI_INLINE void transpose_keys(int head_dim, int count, float* out, Load&& load_row) {
+  for (int token = 0; token < kTile; token += 4) {
+    for (int c = 0; c < head_dim; c += 4) {
+      f32x4 row[4];
+      for (int j = 0; j < 4; ++j) row[j] = token + j < count ? load_row(token + j, c) : f32x4{};
+      const f32x4 ab_low = __builtin_shufflevector(row[0], row[1], 0, 4, 1, 5);
+      const f32x4 ab_high = __builtin_shufflevector(row[0], row[1], 2, 6, 3, 7);
+      const f32x4 cd_low = __builtin_shufflevector(row[2], row[3], 0, 4, 1, 5);
+      const f32x4 cd_high = __builtin_shufflevector(row[2], row[3], 2, 6, 3, 7);
+      float* to = out + c * kTile + token;
+      store(to, __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5));
+      store(to + kTile, __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7));
+      store(to + 2 * kTile, __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5));
+      store(to + 3 * kTile, __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7));
+    }
+  }
+}
+
+// Scores of Q queries against the 16 keys.   keys  // [C, 16]
+template <int Q>
+OCELLI_INLINE void scores(const Query* queries, const float* keys, int head_dim, f32x4 (*out)[4]) {
+  f32x4 acc[Q][4] = {};
+  for (int c = 0; c < head_dim; ++c) {
+    const float* column = keys + c * kTile;
+    const f32x4 k0 = load<f32x4>(column), k1 = load<f32x4>(column + 4);
+    const f32x4 k2 = load<f32x4>(column + 8), k3 = load<f32x4>(column + 12);
+#pragma clang loop unroll(full)
+    for (int i = 0; i < Q; ++i) {
+      const f32x4 value = splat(queries[i].q[c]);
+      acc[i][0] += k0 * value;
+      acc[i][1] += k1 * value;
+      acc[i][2] += k2 * value;
+      acc[i][3] += k3 * value;
+    }
+  }
+  for (int i = 0; i < Q; ++i) {
+    for (int j = 0; j < 4; ++j) out[i][j] = acc[i][j];
+  }
+}
+
+// Online softmax over a tile of which `seen` keys count: turns scores into weights p and returns
+// the factor for what was summed before.
+OCELLI_INLINE float soften(Query& query, int seen, float scale, f32x4* s, float* p) {
+  const i32x4 lane = {0, 1, 2, 3};
+  const f32x4 hidden = splat(-std::numeric_limits<float>::infinity());
+  f32x4 best = hidden;
+  for (int j = 0; j < 4; ++j) {
+    s[j] = select(lane + 4 * j < seen, s[j] * scale, hidden);
+    best = max(best, s[j]);
+  }
+  const float tile_top = std::max(std::max(best[0], best[1]), std::max(best[2], best[3]));
+  const float top = tile_top > query.top ? tile_top : query.top;
+  const f32x4 factor = exp_f32x4(splat(query.top - top));  // 0 on the first tile: top was -inf
+  f32x4 total = {};
+  for (int j = 0; j < 4; ++j) {
+    const f32x4 e = exp_f32x4(s[j] - top);
+    store(p + 4 * j, e);
+    total += e;
+  }
+  query.sum = query.sum * factor[0] + sum_lanes(total);
+  query.top = top;
+  return factor[0];
+}
+
+// out = out * factor + sum_j p[j] values[j], j in order.   values  // [seen, C], `stride` apart
+OCELLI_INLINE void gather(float* out, float factor, const float* p, int seen, const float* values,
+                          int64_t stride, int head_dim) {
+  int c = 0;
+  for (; c + 16 <= head_dim; c += 16) {
+    f32x4 acc[4];
+    for (int i = 0; i < 4; ++i) acc[i] = load<f32x4>(out + c + 4 * i) * factor;
+    for (int j = 0; j < seen; ++j) {
+      const f32x4 weight = splat(p[j]);
+      const float* value = values + j * stride + c;
+      for (int i = 0; i < 4; ++i) acc[i] += weight * load<f32x4>(value + 4 * i);
+    }
+    for (int i = 0; i < 4; ++i) store(out + c + 4 * i, acc[i]);
+  }
+  for (; c < head_dim; c += 4) {
+    f32x4 acc = load<f32x4>(out + c) * factor;
+    for (int j = 0; j < seen; ++j) acc += splat(p[j]) * load<f32x4>(values + j * stride + c);
+    store(out + c, acc);
+  }
+}
+
+// One tile of keys for all queries of the call. first_key: index of the tile's first key.
+OCELLI_NOINLINE void attend_tile(Query* queries, int count, const float* keys, const float* values,
+                                 int64_t value_stride, int head_dim, int first_key, float scale) {
+  f32x4 s[2][4];
+  alignas(16) float p[kTile];
+  for (int i = 0; i < count; i += 2) {
+    const int pair = std::min(2, count - i);
+    if (pair == 2) {
+      scores<2>(queries + i, keys, head_dim, s);
+    } else {
+      scores<1>(queries + i, keys, head_dim, s);
+    }
+    for (int j = 0; j < pair; ++j) {
+      Query& query = queries[i + j];
+      const int seen = std::min(kTile, query.length - first_key);
+      if (seen <= 0) continue;
+      const float factor = soften(query, seen, scale, s[j], p);
+      gather(query.out, factor, p, seen, values, value_stride, head_dim);
+    }
+  }
+}
+
+void start(Query& query, const float* q, float* out, int length, int head_dim) {
+  query = {q, out, -std::numeric_limits<float>::infinity(), 0.0f, length};
+  std::memset(out, 0, sizeof(float) * size_t(head_dim));
+}
+
+void finish(Query& query, int head_dim) {
+  for (int c = 0; c < head_dim; c += 4) {
+    store(query.out + c, load<f32x4>(query.out + c) / query.sum);
+  }
+}
+
+void check_head_dim(int head_dim) {
+  OCELLI_CHECK(head_dim > 0 && head_dim % 4 == 0 && head_dim <= kHeadDimMax);
+}
+
+// Element offset of (block, kv_head, slot 0).
+int64_t block_offset(const KvLayer& kv, int block, int kv_head) {
+  return (int64_t{block} * kv.kv_heads + kv_head) * kKvBlock * kv.head_dim;
+}
+
+}  // namespace
+
+OCELLI_NOINLINE void kv_store(const KvLayer& kv, int block, int slot, const float* k,
+                              const float* v) {
+  check_head_dim(kv.head_dim);
+  for (int head = 0; head < kv.kv_heads; ++head) {
+    const int64_t at = block_offset(kv, block, head) + int64_t{slot} * kv.head_dim;
+    const int64_t from = int64_t{head} * kv.head_dim;
+    if (!kv.f16) {
+      std::memcpy(static_cast<float*>(kv.k) + at, k + from, sizeof(float) * size_t(kv.head_dim));
+      std::memcpy(static_cast<float*>(kv.v) + at, v + from, sizeof(float) * size_t(kv.head_dim));
+      continue;
+    }
+    auto* k_to = static_cast<uint16_t*>(kv.k) + at;
+    auto* v_to = static_cast<uint16_t*>(kv.v) + at;
+    for (int c = 0; c < kv.head_dim; c += 4) {
+      store(k_to + c, f32_to_f16x4(load<f32x4>(k + from + c)));
+      store(v_to + c, f32_to_f16x4(load<f32x4>(v + from + c)));
+    }
+  }
+}
+
+OCELLI_NOINLINE void attention_paged(const KvLayer& kv, const int32_t* blocks, const float* q,
+                                     int64_t q_stride, int rows, int first_length, int heads,
+                                     int kv_head, float scale, float* out, int64_t out_stride) {
+  const int head_dim = kv.head_dim;
+  check_head_dim(head_dim);
+  OCELLI_CHECK(first_length >= 1 && heads % kv.kv_heads == 0);
+  const int group = heads / kv.kv_heads;
+  const int queries_count = rows * group;
+  Query queries[kQueriesAtOnce];
+  for (int begin = 0; begin < queries_count; begin += kQueriesAtOnce) {
+    const int count = std::min(kQueriesAtOnce, queries_count - begin);
+    for (int i = 0; i < count; ++i) {
+      const int row = (begin + i) / group;
+      const int64_t column = (int64_t{kv_head} * group + (begin + i) % group) * head_dim;
+      start(queries[i], q + row * q_stride + column, out + row * out_stride + column,
+            first_length + row, head_dim);
+    }
+    const int longest = queries[count - 1].length;
+    for (int first = 0; first < longest; first += kTile) {
+      const int64_t at = block_offset(kv, blocks[first / kTile], kv_head);
+      const int filled = std::min(kTile, longest - first);
+      const float* values = scratch.values;
+      if (kv.f16) {
+        const auto* k16 = static_cast<const uint16_t*>(kv.k) + at;
+        const auto* v16 = static_cast<const uint16_t*>(kv.v) + at;
+        transpose_keys(head_dim, filled, scratch.keys, [&](int token, int c) {
+          return f16x4_to_f32(load<u16x4>(k16 + token * head_dim + c));
+        });
+        for (int i = 0; i < filled * head_dim; i += 4) {
+          store(scratch.values + i, f16x4_to_f32(load<u16x4>(v16 + i)));
+        }
+      } else {
+        const auto* k32 = static_cast<const float*>(kv.k) + at;
+        values = static_cast<const float*>(kv.v) + at;
+        transpose_keys(head_dim, filled, scratch.keys,
+                       [&](int token, int c) { return load<f32x4>(k32 + token * head_dim + c); });
+      }
+      attend_tile(queries, count, scratch.keys, values, head_dim, head_dim, first, scale);
+    }
+    for (int i = 0; i < count; ++i) finish(queries[i], head_dim);
+  }
+}
+
+OCELLI_NOINLINE void attention_segment(const float* q, const float* k, const float* v,
+                                       int64_t stride, int head, int head_dim, int begin, int end,
+                                       int query_begin, int query_end, float scale, float* out,
+                                       int64_t out_stride) {
+  check_head_dim(head_dim);
+  OCELLI_CHECK(begin < end);
+  const int64_t column = int64_t{head} * head_dim;
+  Query queries[kQueriesAtOnce];
+  for (int row = query_begin; row < query_end; row += kQueriesAtOnce) {
+    const int count = std::min(kQueriesAtOnce, query_end - row);
+    for (int i = 0; i < count; ++i) {
+      start(queries[i], q + (row + i) * stride + column, out + (row + i) * out_stride + column,
+            end - begin, head_dim);
+    }
+    for (int first = begin; first < end; first += kTile) {
+      const float* keys = k + first * stride + column;
+      transpose_keys(head_dim, std::min(kTile, end - first), scratch.keys,
+                     [&](int token, int c) { return load<f32x4>(keys + token * stride + c); });
+      attend_tile(queries, count, scratch.keys, v + first * stride + column, stride, head_dim,
+                  first - begin, scale);
+    }
+    for (int i = 0; i < count; ++i) finish(queries[i], head_dim);
+  }
+}
+
+}  // namespace ocelli

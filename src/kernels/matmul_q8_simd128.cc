@@ -1,0 +1,75 @@
+// matmul_q8 on 16-bit products (i32x4.dot_i16x8_s, pmaddwd): any wasm with SIMD, and native builds.
+// Surprise: codes are not widened. A 16-byte vector read as 16-bit lanes holds inputs 0 and 2 of
+// each row in its even bytes and 1 and 3 in its odd ones; masks and shifts take them apart, and
+// activations come in the same pairing, so a dot product is already one row per 32-bit lane.
+#include "kernels/matmul_q8_tiers.h"
+
+#if defined(OCELLI_TIER_SIMD128)
+
+#include "kernels/matmul_q8_tile.h"
+
+namespace ocelli {
+namespace {
+
+// Inputs (0, 2) and (1, 3) of four int8 activations, as 16-bit pairs in every lane.
+struct Pairs {
+  i16x8 even, odd;
+};
+
+OCELLI_INLINE Pairs load_pairs(const int8_t* x) {
+  const i16x8 bytes = (i16x8)splat_i32(load<int32_t>(x));
+  return {(i16x8)(bytes << 8) >> 8, bytes >> 8};
+}
+
+struct Simd128 {
+  template <int T>
+  OCELLI_INLINE static void dot_u4(const uint8_t* cells, const int8_t* x, int64_t x_stride,
+                                   i32x4 (*out)[2]) {
+    for (int t = 0; t < T; ++t) out[t][0] = out[t][1] = i32x4{};
+    for (int cell = 0; cell < kGroupAct / 8; ++cell) {
+      i16x8 weights[2][4];
+      for (int h = 0; h < 2; ++h) {
+        const u16x8 codes = load<u16x8>(cells + 32 * cell + 16 * h);
+        weights[h][0] = (i16x8)(codes & 15);
+        weights[h][1] = (i16x8)((codes >> 8) & 15);
+        weights[h][2] = (i16x8)((codes >> 4) & 15);
+        weights[h][3] = (i16x8)(codes >> 12);
+      }
+      for (int t = 0; t < T; ++t) {
+        const Pairs a = load_pairs(x + t * x_stride + 8 * cell);
+        const Pairs b = load_pairs(x + t * x_stride + 8 * cell + 4);
+        for (int h = 0; h < 2; ++h) {
+          out[t][h] += (dot_i16x8(weights[h][0], a.even) + dot_i16x8(weights[h][1], a.odd)) +
+                       (dot_i16x8(weights[h][2], b.even) + dot_i16x8(weights[h][3], b.odd));
+        }
+      }
+    }
+  }
+
+  template <int T>
+  OCELLI_INLINE static void dot_u8(const uint8_t* cells, const int8_t* x, int64_t x_stride,
+                                   i32x4 (*out)[2]) {
+    for (int t = 0; t < T; ++t) out[t][0] = out[t][1] = i32x4{};
+    for (int cell = 0; cell < kGroupAct / 4; ++cell) {
+      const u16x8 low = load<u16x8>(cells + 32 * cell), high = load<u16x8>(cells + 32 * cell + 16);
+      const i16x8 low_even = (i16x8)(low & 255), low_odd = (i16x8)(low >> 8);
+      const i16x8 high_even = (i16x8)(high & 255), high_odd = (i16x8)(high >> 8);
+      for (int t = 0; t < T; ++t) {
+        const Pairs a = load_pairs(x + t * x_stride + 4 * cell);
+        out[t][0] += dot_i16x8(low_even, a.even) + dot_i16x8(low_odd, a.odd);
+        out[t][1] += dot_i16x8(high_even, a.even) + dot_i16x8(high_odd, a.odd);
+      }
+    }
+  }
+};
+
+}  // namespace
+
+void matmul_q8_simd128(const Linear& w, int tile_begin, int tile_end, const QuantizedRows& x,
+                       int rows, float* y, int64_t y_stride) {
+  matmul_q8_tier<Simd128>(w, tile_begin, tile_end, x, rows, y, y_stride);
+}
+
+}  // namespace ocelli
+
+#endif

@@ -1,0 +1,112 @@
+// Activations -> int8 codes, scales, sums and the fine pass of quantize.h. Called once per row and
+// layer input; small next to the product that follows.
+#include "kernels/quantize.h"
+
+#include <cstring>
+#include <limits>
+
+#include "base/check.h"
+#include "kernels/vec.h"
+#include "tensor/linear.h"
+
+namespace ocelli {
+namespace {
+
+typedef int8_t i8x4 __attribute__((vector_size(4)));
+
+constexpr int kVectors = kGroupAct / 4;
+constexpr float kTiny = 1e-30f;  // a group below it is zero: 127 / |x| must stay finite
+
+// codes = round(x / scale) for a group whose largest magnitude is `peak`; x becomes the residual.
+OCELLI_INLINE int32_t encode(f32x4* x, float inverse, float scale, int8_t* codes) {
+  i32x4 sum = {};
+  for (int i = 0; i < kVectors; ++i) {
+    const f32x4 rounded = round_small(x[i] * inverse);
+    const i32x4 whole = __builtin_convertvector(rounded, i32x4);
+    store(codes + 4 * i, __builtin_convertvector(whole, i8x4));
+    sum += whole;
+    x[i] -= rounded * scale;
+  }
+  return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+
+}  // namespace
+
+int64_t quantized_rows_bytes(int rows, int k_padded) {
+  const int64_t groups = int64_t{rows} * (k_padded / kGroupAct);
+  const int64_t has_fine = (groups + 15) / 16 * 16;
+  return 2 * int64_t{rows} * k_padded + 4 * int64_t{4} * groups + has_fine;
+}
+
+QuantizedRows quantized_rows_at(void* memory, int rows, int k_padded) {
+  OCELLI_CHECK(rows >= 0 && k_padded > 0 && k_padded % 128 == 0);
+  const int64_t groups = int64_t{rows} * (k_padded / kGroupAct);
+  const int64_t values = int64_t{rows} * k_padded;
+  auto* at = static_cast<uint8_t*>(memory);
+  const auto take = [&at](int64_t bytes) {
+    uint8_t* from = at;
+    at += bytes;
+    return from;
+  };
+  QuantizedRows out;
+  out.rows = rows;
+  out.k_padded = k_padded;
+  out.codes = reinterpret_cast<int8_t*>(take(values));
+  out.fine = reinterpret_cast<int8_t*>(take(values));
+  out.scales = reinterpret_cast<float*>(take(4 * groups));
+  out.sums = reinterpret_cast<int32_t*>(take(4 * groups));
+  out.fine_scales = reinterpret_cast<float*>(take(4 * groups));
+  out.fine_sums = reinterpret_cast<int32_t*>(take(4 * groups));
+  out.has_fine = take(groups);
+  return out;
+}
+
+OCELLI_NOINLINE void quantize_row(const float* x, int k, QuantizedRows& out, int row,
+                                  float outlier_ratio) {
+  OCELLI_CHECK(row >= 0 && row < out.rows && k <= out.k_padded);
+  const int groups = out.k_padded / kGroupAct;
+  const int64_t first = int64_t{row} * groups;
+  for (int g = 0; g < groups; ++g) {
+    const int64_t at = first + g;
+    int8_t* codes = out.codes + at * kGroupAct;
+    int8_t* fine = out.fine + at * kGroupAct;
+    out.scales[at] = out.fine_scales[at] = 0.0f;
+    out.sums[at] = out.fine_sums[at] = 0;
+    out.has_fine[at] = 0;
+    std::memset(fine, 0, kGroupAct);
+
+    f32x4 values[kVectors] = {};
+    const int count = k - g * kGroupAct < kGroupAct ? k - g * kGroupAct : kGroupAct;
+    if (count > 0) std::memcpy(values, x + int64_t{g} * kGroupAct, sizeof(float) * size_t(count));
+    f32x4 peaks = {}, total = {};
+    for (int i = 0; i < kVectors; ++i) {
+      const f32x4 magnitude = abs(values[i]);
+      peaks = max(magnitude, peaks);
+      total += magnitude;
+    }
+    float peak = peaks[0];
+    for (int lane = 1; lane < 4; ++lane) peak = peaks[lane] > peak ? peaks[lane] : peak;
+    const float sum = sum_lanes(total);
+    if (!(sum <= std::numeric_limits<float>::max())) {
+      std::memset(codes, 0, kGroupAct);
+      out.scales[at] = std::numeric_limits<float>::quiet_NaN();
+      continue;
+    }
+    if (peak < kTiny) {
+      std::memset(codes, 0, kGroupAct);
+      continue;
+    }
+    const float scale = peak / 127.0f;
+    out.scales[at] = scale;
+    out.sums[at] = encode(values, 127.0f / peak, scale, codes);
+    if (peak * kGroupAct > outlier_ratio * sum) {
+      // The residual lies within half a step of the first pass: 254 fine steps make one.
+      const float fine_scale = scale / 254.0f;
+      out.has_fine[at] = 1;
+      out.fine_scales[at] = fine_scale;
+      out.fine_sums[at] = encode(values, 1.0f / fine_scale, fine_scale, fine);
+    }
+  }
+}
+
+}  // namespace ocelli

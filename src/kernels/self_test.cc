@@ -1,0 +1,77 @@
+// kernels_self_test: small generated matrices through matmul_q8 and matmul_q8_scalar, compared as
+// bits. Called by `abi` once after loading. Surprise: the data comes from a generator at run time,
+// because constant operands let optimisers fold relaxed SIMD away (or abort on it) instead of
+// testing the CPU.
+#include "kernels/self_test.h"
+
+#include <cstring>
+#include <vector>
+
+#include "kernels/matmul.h"
+
+namespace ocelli {
+namespace {
+
+constexpr int kRows =
+    7;  // a tile of four tokens and a rest of three; one row runs on its own as well
+constexpr int kOutputs = 20;
+constexpr int kInputs = 384;
+
+class Random {
+ public:
+  uint32_t next() {
+    state_ = state_ * 1664525u + 1013904223u;
+    return state_ >> 8;
+  }
+
+ private:
+  volatile uint32_t state_ = 20260101u;  // volatile: not foldable
+};
+
+bool equal_tiers(WeightFormat format, Random& random) {
+  const bool u4 = format == WeightFormat::kU4;
+  Linear w;
+  w.format = format;
+  w.n = kOutputs;
+  w.k = kInputs;
+  const int tiles = w.tiles();
+  const size_t groups = size_t(tiles) * (kInputs / (u4 ? kGroupU4 : kGroupU8)) * kTileRows;
+  std::vector<uint8_t> codes(size_t(tiles) * size_t(tile_bytes(format, kInputs)));
+  for (uint8_t& code : codes) code = static_cast<uint8_t>(random.next());
+  std::vector<uint16_t> scales(groups);
+  for (uint16_t& scale : scales) scale = static_cast<uint16_t>(0x2000u + random.next() % 0x0800u);
+  std::vector<uint8_t> zeros(groups);
+  for (uint8_t& zero : zeros) zero = random.next() & 15;
+  w.parts = {{0, tiles, codes.data(), scales.data(), u4 ? zeros.data() : nullptr}};
+
+  std::vector<uint64_t> memory(size_t(quantized_rows_bytes(kRows, kInputs)) / 8 + 2);
+  QuantizedRows x = quantized_rows_at(memory.data(), kRows, kInputs);
+  std::vector<float> values(kInputs);
+  for (int m = 0; m < kRows; ++m) {
+    for (float& value : values) value = static_cast<float>(random.next() % 2001u) * 1e-3f - 1.0f;
+    if (m == 2) values[37] = 800.0f;  // an outlier: this tile runs the fine pass
+    quantize_row(values.data(), kInputs, x, m, kOutlierRatio);
+  }
+  // The extremes of both operands, where a saturating or signed reading would show.
+  std::memset(x.codes, 127, kGroupAct);
+  std::memset(x.codes + kGroupAct, -127, kGroupAct);
+  x.sums[0] = 127 * kGroupAct;
+  x.sums[1] = -127 * kGroupAct;
+  std::memset(codes.data(), 255, 2 * kGroupAct * (u4 ? 4 : 8));
+
+  std::vector<float> expected(kRows * kOutputs), found(kRows * kOutputs), alone(kOutputs);
+  matmul_q8_scalar(w, 0, tiles, x, kRows, expected.data(), kOutputs);
+  matmul_q8(w, 0, tiles, x, kRows, found.data(), kOutputs);
+  matmul_q8(w, 0, tiles, x, 1, alone.data(), kOutputs);
+  return std::memcmp(expected.data(), found.data(), sizeof(float) * expected.size()) == 0 &&
+         std::memcmp(expected.data(), alone.data(), sizeof(float) * alone.size()) == 0;
+}
+
+}  // namespace
+
+bool kernels_self_test() {
+  Random random;
+  return equal_tiers(WeightFormat::kU4, random) && equal_tiers(WeightFormat::kU8, random);
+}
+
+}  // namespace ocelli

@@ -1,0 +1,45 @@
+// Walks the tiles of a Linear over its parts, and turns stretches of a tile into f32. Shared by the
+// kernels that read weights; the byte layouts are those of models/FORMAT.md section 4.
+#pragma once
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "kernels/vec.h"
+#include "tensor/linear.h"
+
+namespace ocelli {
+
+// Calls visit(part, tile_in_part, tile) for each tile in [tile_begin, tile_end), in order.
+template <class F>
+OCELLI_INLINE void for_each_tile(const Linear& w, int tile_begin, int tile_end, F&& visit) {
+  OCELLI_CHECK(tile_begin >= 0 && tile_end <= w.tiles());
+  int tile = tile_begin;
+  for (const LinearPart& part : w.parts) {
+    const int end = std::min(part.tile_begin + part.tiles, tile_end);
+    for (; tile >= part.tile_begin && tile < end; ++tile) visit(part, tile - part.tile_begin, tile);
+  }
+  OCELLI_CHECK(tile >= tile_end);
+}
+
+// Writes y[8 * tile + r] = sum[r] + bias for the outputs that exist.
+OCELLI_INLINE void store_tile(const Linear& w, int tile, f32x4 low, f32x4 high, float* y) {
+  const int n = tile * kTileRows;
+  if (w.bias != nullptr) {
+    low += load<f32x4>(w.bias + n);
+    high += load<f32x4>(w.bias + n + 4);
+  }
+  if (n + kTileRows <= w.n) {
+    store(y + n, low);
+    store(y + n + 4, high);
+    return;
+  }
+  for (int r = 0; n + r < w.n; ++r) y[n + r] = r < 4 ? low[r] : high[r - 4];
+}
+
+// Inputs [k_begin, k_begin + count) of one tile as f32.   out  // [count rounded up to 8, 8] f32
+// k_begin is a multiple of 128. Exact: every format's value fits in f32.
+void dequantize_panel(const Linear& w, const LinearPart& part, int tile_in_part, int k_begin,
+                      int count, float* out);
+
+}  // namespace ocelli

@@ -1,0 +1,106 @@
+// Vectors of four f32 lanes and the few functions that every float kernel shares. Clang and GCC
+// vector extensions, so that one source gives SSE, NEON and simd128. Surprise: bit equality across
+// targets rests on -ffp-contract=off and on using nothing but IEEE add, mul, div, sqrt and
+// conversions here.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+namespace ocelli {
+
+typedef float f32x4 __attribute__((vector_size(16)));
+typedef int32_t i32x4 __attribute__((vector_size(16)));
+typedef uint32_t u32x4 __attribute__((vector_size(16)));
+typedef uint16_t u16x4 __attribute__((vector_size(8)));
+typedef uint8_t u8x4 __attribute__((vector_size(4)));
+typedef double f64x2 __attribute__((vector_size(16)));
+typedef float f32x2 __attribute__((vector_size(8)));
+
+#define OCELLI_NOINLINE __attribute__((noinline))
+#define OCELLI_INLINE inline __attribute__((always_inline))
+
+// Unaligned load and store; a memcpy of a constant size is one instruction everywhere.
+template <class V>
+OCELLI_INLINE V load(const void* from) {
+  V value;
+  std::memcpy(&value, from, sizeof(V));
+  return value;
+}
+template <class V>
+OCELLI_INLINE void store(void* to, V value) {
+  std::memcpy(to, &value, sizeof(V));
+}
+
+OCELLI_INLINE f32x4 splat(float value) { return f32x4{value, value, value, value}; }
+
+OCELLI_INLINE f32x4 select(i32x4 mask, f32x4 yes, f32x4 no) {
+  return (f32x4)(((i32x4)yes & mask) | ((i32x4)no & ~mask));
+}
+
+// The larger value; b where one is NaN.
+OCELLI_INLINE f32x4 max(f32x4 a, f32x4 b) { return select(a > b, a, b); }
+OCELLI_INLINE f32x4 min(f32x4 a, f32x4 b) { return select(a < b, a, b); }
+OCELLI_INLINE f32x4 abs(f32x4 a) { return (f32x4)((i32x4)a & 0x7fffffff); }
+
+// The fixed order of every sum over lanes: (0 + 1) + (2 + 3).
+OCELLI_INLINE float sum_lanes(f32x4 a) { return (a[0] + a[1]) + (a[2] + a[3]); }
+
+// f16 bits -> f32, equal to f16_to_f32 in base/half.h.
+OCELLI_INLINE f32x4 f16x4_to_f32(u16x4 bits) {
+  const u32x4 wide = __builtin_convertvector(bits, u32x4);
+  const u32x4 rest = wide & 0x7fffu;
+  const f32x4 magnitude = (f32x4)(rest << 13) * 0x1p112f;
+  const u32x4 special = (u32x4)(rest >= 0x7c00u) & 0x7f800000u;
+  return (f32x4)((u32x4)magnitude | special | ((wide & 0x8000u) << 16));
+}
+
+// f32 -> f16 bits, round to nearest even, equal to f32_to_f16 in base/half.h.
+OCELLI_INLINE u16x4 f32_to_f16x4(f32x4 value) {
+  const u32x4 bits = (u32x4)value;
+  const u32x4 rest = bits & 0x7fffffffu;
+  const u32x4 small = (u32x4)((f32x4)rest + 0.5f) - 0x3f000000u;
+  const u32x4 normal = (rest + 0xfffu + ((rest >> 13) & 1u) - 0x38000000u) >> 13;
+  const u32x4 is_small = (u32x4)(rest < 0x38800000u);
+  const u32x4 is_inf = (u32x4)(rest >= 0x47800000u);
+  const u32x4 is_nan = (u32x4)(rest > 0x7f800000u);
+  u32x4 out = (small & is_small) | (normal & ~is_small);
+  out = (out & ~is_inf) | (0x7c00u & is_inf);
+  out = (out & ~is_nan) | (0x7e00u & is_nan);
+  out |= (bits >> 16) & 0x8000u;
+  return __builtin_convertvector(out, u16x4);
+}
+
+OCELLI_INLINE f32x4 bf16x4_to_f32(u16x4 bits) {
+  return (f32x4)(__builtin_convertvector(bits, u32x4) << 16);
+}
+
+// Nearest integer, ties to even, for |x| < 2^22; stays a float.
+OCELLI_INLINE f32x4 round_small(f32x4 x) {
+  const float magic = 0x1.8p23f;
+  return (x + magic) - magic;
+}
+
+// e^x within 1e-7 relative. Below -87.3 it is 0 (no subnormal results), above 88.3 it stays at
+// e^88.3; NaN stays NaN.
+OCELLI_INLINE f32x4 exp_f32x4(f32x4 x) {
+  const i32x4 underflow = x < -87.3f;
+  f32x4 t = select(x > 88.3f, splat(88.3f), x);
+  t = select(underflow, splat(-87.3f), t);
+  // x = n ln2 + r with |r| <= ln2/2; ln2 in two parts so that n * high is exact.
+  const f32x4 biased = t * 1.44269504f + 0x1.8p23f;
+  const f32x4 n = biased - 0x1.8p23f;
+  const f32x4 r = (t - n * 0.693359375f) - n * -2.12194440e-4f;
+  // Taylor terms to r^7: the remainder is below 6e-9 relative on this interval.
+  f32x4 p = r * (1.0f / 5040) + (1.0f / 720);
+  p = p * r + (1.0f / 120);
+  p = p * r + (1.0f / 24);
+  p = p * r + (1.0f / 6);
+  p = p * r + 0.5f;
+  p = (p * r) * r + r;
+  const u32x4 exponent = ((u32x4)biased << 23) + 0x3f800000u;
+  const f32x4 result = (p + 1.0f) * (f32x4)exponent;
+  return (f32x4)((i32x4)result & ~underflow);
+}
+
+}  // namespace ocelli
