@@ -1,0 +1,206 @@
+// Attention against a naive double softmax, in both forms, and its independence of the call's
+// shape.
+#include "kernels/attention.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include "base/half.h"
+#include "weights.h"
+
+namespace ocelli {
+namespace {
+
+using test::random_floats;
+
+struct Expected {
+  std::vector<double> out;  // [C]
+  double bound;             // error that f32 scores may cause
+};
+
+// softmax(scale q k^T) v in double; key(j) and value(j) point at [C].
+template <class Key, class Value>
+Expected naive(const float* q, int head_dim, int length, double scale, Key&& key, Value&& value) {
+  std::vector<double> scores(length), out(head_dim, 0.0);
+  double best = -1e300, sum = 0, magnitude = 0, largest = 0;
+  for (int j = 0; j < length; ++j) {
+    double products = 0;
+    for (int c = 0; c < head_dim; ++c) {
+      scores[j] += double{q[c]} * key(j)[c];
+      products += std::fabs(double{q[c]} * key(j)[c]);
+      largest = std::fmax(largest, std::fabs(value(j)[c]));
+    }
+    magnitude = std::fmax(magnitude, products * scale);
+    scores[j] *= scale;
+    best = std::fmax(best, scores[j]);
+  }
+  for (double& score : scores) sum += score = std::exp(score - best);
+  for (int j = 0; j < length; ++j) {
+    for (int c = 0; c < head_dim; ++c) out[c] += scores[j] / sum * value(j)[c];
+  }
+  // A score is a sum of C rounded products; its error acts on the weights as a factor.
+  return {out, largest * (4e-7 + 6e-8 * std::sqrt(head_dim) * magnitude)};
+}
+
+struct Cache {
+  std::vector<uint32_t> k, v;  // f32 or f16 storage
+  KvLayer layer;
+  std::vector<int32_t> blocks;
+};
+
+// A cache of `tokens` tokens in scattered blocks; every unused slot is NaN. k and v get the values
+// as stored, [tokens, kv_heads * C].
+Cache fill_cache(bool f16, int kv_heads, int head_dim, int tokens, std::vector<float>& k,
+                 std::vector<float>& v) {
+  Cache cache;
+  const int count = (tokens + kKvBlock - 1) / kKvBlock, total = 2 * count + 3;
+  const size_t bytes = static_cast<size_t>(kv_block_bytes(f16, kv_heads, head_dim)) / 2 * total;
+  cache.k.assign(bytes / 4, 0x7fff7fffu);  // NaN as f32 and as f16
+  cache.v.assign(bytes / 4, 0x7fff7fffu);
+  cache.layer = {cache.k.data(), cache.v.data(), f16, kv_heads, head_dim};
+  for (int i = 0; i < count; ++i) cache.blocks.push_back((i * 2 + 1) % total);
+  const size_t width = static_cast<size_t>(kv_heads) * head_dim;
+  k = random_floats(width * tokens, 97);
+  v = random_floats(width * tokens, 101);
+  for (int t = 0; t < tokens; ++t) {
+    kv_store(cache.layer, cache.blocks[t / kKvBlock], t % kKvBlock, &k[t * width], &v[t * width]);
+  }
+  if (f16) {
+    for (float& value : k) value = f16_to_f32(f32_to_f16(value));
+    for (float& value : v) value = f16_to_f32(f32_to_f16(value));
+  }
+  return cache;
+}
+
+TEST(AttentionPaged, EqualsNaive) {
+  for (bool f16 : {false, true}) {
+    for (int head_dim : {4, 20, 64, 80, 128, 256}) {
+      const int kv_heads = 2, heads = 6, tokens = 53, rows = 9, first = tokens - rows + 1;
+      std::vector<float> k, v;
+      const Cache cache = fill_cache(f16, kv_heads, head_dim, tokens, k, v);
+      const int width = heads * head_dim, kv_width = kv_heads * head_dim;
+      const int q_stride = width + 4, out_stride = width + 8;
+      const auto q = random_floats(static_cast<size_t>(rows) * q_stride, 103, 3.0f);
+      std::vector<float> out(static_cast<size_t>(rows) * out_stride, -77.0f);
+      const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
+      for (int h = 0; h < kv_heads; ++h) {
+        attention_paged(cache.layer, cache.blocks.data(), q.data(), q_stride, rows, first, heads, h,
+                        scale, out.data(), out_stride);
+      }
+      for (int row = 0; row < rows; ++row) {
+        for (int head = 0; head < heads; ++head) {
+          const int at = head / 3 * head_dim;
+          const auto expected = naive(
+              &q[row * q_stride + head * head_dim], head_dim, first + row, scale,
+              [&](int j) { return &k[j * kv_width + at]; },
+              [&](int j) { return &v[j * kv_width + at]; });
+          for (int c = 0; c < head_dim; ++c) {
+            ASSERT_NEAR(out[row * out_stride + head * head_dim + c], expected.out[c],
+                        expected.bound);
+          }
+        }
+        ASSERT_EQ(out[row * out_stride + width], -77.0f);
+      }
+    }
+  }
+}
+
+TEST(AttentionPaged, RowBitsDoNotDependOnTheCall) {
+  const int kv_heads = 2, heads = 16, head_dim = 64, tokens = 70, rows = 40, first = 31;
+  std::vector<float> k, v;
+  const Cache cache = fill_cache(true, kv_heads, head_dim, tokens, k, v);
+  const int width = heads * head_dim;
+  const auto q = random_floats(static_cast<size_t>(rows) * width, 107);
+  std::vector<float> all(static_cast<size_t>(rows) * width);
+  for (int h = 0; h < kv_heads; ++h) {
+    attention_paged(cache.layer, cache.blocks.data(), q.data(), width, rows, first, heads, h,
+                    0.125f, all.data(), width);
+  }
+  for (int count = 1; count <= 9; ++count) {
+    for (int row = 0; row + count <= rows; row += count) {
+      std::vector<float> out(static_cast<size_t>(count) * width);
+      for (int h = 0; h < kv_heads; ++h) {
+        attention_paged(cache.layer, cache.blocks.data(), &q[row * width], width, count,
+                        first + row, heads, h, 0.125f, out.data(), width);
+      }
+      ASSERT_EQ(std::memcmp(out.data(), &all[row * width], out.size() * 4), 0) << row;
+    }
+  }
+}
+
+TEST(AttentionSegment, EqualsNaive) {
+  for (int head_dim : {4, 64, 80}) {
+    const int heads = 3, tokens = 150, stride = 3 * heads * head_dim, width = heads * head_dim;
+    const auto qkv = random_floats(static_cast<size_t>(tokens) * stride, 109, 2.0f);
+    const float* q = qkv.data();
+    const float* k = q + width;
+    const float* v = k + width;
+    const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
+    const struct {
+      int begin, end, query_begin, query_end;
+    } cases[] = {{0, 150, 0, 150}, {16, 80, 20, 33}, {3, 4, 3, 4}, {5, 42, 5, 42}};
+    for (const auto& part : cases) {
+      std::vector<float> out(static_cast<size_t>(tokens) * width, -77.0f);
+      for (int head = 0; head < heads; ++head) {
+        attention_segment(q, k, v, stride, head, head_dim, part.begin, part.end, part.query_begin,
+                          part.query_end, scale, out.data(), width);
+      }
+      for (int row = 0; row < tokens; ++row) {
+        for (int head = 0; head < heads; ++head) {
+          const int at = head * head_dim;
+          if (row < part.query_begin || row >= part.query_end) {
+            ASSERT_EQ(out[row * width + at], -77.0f);
+            continue;
+          }
+          const auto expected = naive(
+              q + row * stride + at, head_dim, part.end - part.begin, scale,
+              [&](int j) { return k + (part.begin + j) * stride + at; },
+              [&](int j) { return v + (part.begin + j) * stride + at; });
+          for (int c = 0; c < head_dim; ++c) {
+            ASSERT_NEAR(out[row * width + at + c], expected.out[c], expected.bound);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(AttentionSegment, RowBitsDoNotDependOnTheQueryRange) {
+  const int head_dim = 80, tokens = 130, stride = 3 * head_dim;
+  const auto qkv = random_floats(static_cast<size_t>(tokens) * stride, 113);
+  const float* q = qkv.data();
+  std::vector<float> all(static_cast<size_t>(tokens) * head_dim);
+  const auto run = [&](int begin, int end, std::vector<float>& out) {
+    attention_segment(q, q + head_dim, q + 2 * head_dim, stride, 0, head_dim, 0, tokens, begin, end,
+                      0.11f, out.data(), head_dim);
+  };
+  run(0, tokens, all);
+  for (int count : {1, 2, 3, 7, 64, 65}) {
+    std::vector<float> out(all.size());
+    for (int row = 0; row < tokens; row += count) run(row, std::min(row + count, tokens), out);
+    ASSERT_EQ(std::memcmp(out.data(), all.data(), all.size() * 4), 0) << count;
+  }
+}
+
+// Scores of +-3e4 as massive channels give them: no overflow, all weight on the largest.
+TEST(AttentionSegment, SurvivesLargeScores) {
+  const int head_dim = 4, tokens = 40;
+  std::vector<float> q(tokens * head_dim, 100.0f), k(tokens * head_dim), v(tokens * head_dim);
+  for (int t = 0; t < tokens; ++t) {
+    for (int c = 0; c < head_dim; ++c) {
+      k[t * head_dim + c] = t == 29 ? 300.0f : -300.0f;
+      v[t * head_dim + c] = static_cast<float>(t);
+    }
+  }
+  std::vector<float> out(tokens * head_dim);
+  attention_segment(q.data(), k.data(), v.data(), head_dim, 0, head_dim, 0, tokens, 0, tokens, 0.5f,
+                    out.data(), head_dim);
+  for (float value : out) EXPECT_EQ(value, 29.0f);
+}
+
+}  // namespace
+}  // namespace ocelli

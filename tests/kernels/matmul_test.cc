@@ -1,0 +1,233 @@
+// matmul_f32 and matmul_q8 against double references, and the promise that a row's bits depend on
+// nothing but the row. Sizes include ragged outputs (n = 20) and inputs (k = 196, 3420).
+#include "kernels/matmul.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include "kernels/self_test.h"
+#include "weights.h"
+
+namespace ocelli {
+namespace {
+
+using test::make_weights;
+using test::random_floats;
+using test::Weights;
+
+struct Shape {
+  int n, k, tiles_per_part;
+};
+constexpr Shape kShapes[] = {{8, 4, 0},    {20, 196, 0},  {20, 196, 2}, {64, 128, 3},
+                             {33, 300, 1}, {12, 3420, 0}, {1, 1, 0},    {40, 640, 2}};
+
+struct Quantized {
+  std::vector<uint64_t> memory;
+  QuantizedRows rows;
+};
+
+Quantized quantize(const std::vector<float>& x, int rows, int k, float ratio) {
+  Quantized out;
+  const int k_padded = round_up(k, 128);
+  out.memory.resize(static_cast<size_t>(quantized_rows_bytes(rows, k_padded)) / 8 + 2, ~0ull);
+  out.rows = quantized_rows_at(out.memory.data(), rows, k_padded);
+  for (int m = 0; m < rows; ++m) {
+    quantize_row(x.data() + static_cast<size_t>(m) * k, k, out.rows, m, ratio);
+  }
+  return out;
+}
+
+// What the quantised row means, in double.
+double value_of(const QuantizedRows& x, int m, int k) {
+  const int64_t at = int64_t{m} * x.k_padded + k, group = at / kGroupAct;
+  return x.codes[at] * double{x.scales[group]} + x.fine[at] * double{x.fine_scales[group]};
+}
+
+TEST(MatmulF32, EqualsDoubleWithinRounding) {
+  for (WeightFormat format : test::kFormats) {
+    for (const Shape& shape : kShapes) {
+      for (bool with_bias : {false, true}) {
+        const Weights w =
+            make_weights(format, shape.n, shape.k, with_bias, 7u + shape.n, shape.tiles_per_part);
+        const int rows = 5, x_stride = shape.k + 3, y_stride = shape.n + 5;
+        const auto x = random_floats(static_cast<size_t>(rows) * x_stride, 11);
+        std::vector<float> y(static_cast<size_t>(rows) * y_stride, -77.0f);
+        matmul_f32(w.linear, 0, w.linear.tiles(), x.data(), rows, x_stride, y.data(), y_stride);
+        for (int m = 0; m < rows; ++m) {
+          for (int n = 0; n < shape.n; ++n) {
+            double sum = with_bias ? w.bias[n] : 0.0, magnitude = std::fabs(sum);
+            for (int k = 0; k < shape.k; ++k) {
+              const double product = w.at(n, k) * x[static_cast<size_t>(m) * x_stride + k];
+              sum += product;
+              magnitude += std::fabs(product);
+            }
+            ASSERT_NEAR(y[static_cast<size_t>(m) * y_stride + n], sum,
+                        magnitude * 1e-7 * (2 + std::sqrt(shape.k)) + 1e-12)
+                << "format " << int(format) << " n " << n << " m " << m;
+          }
+          for (int n = shape.n; n < y_stride; ++n) {
+            ASSERT_EQ(y[static_cast<size_t>(m) * y_stride + n], -77.0f) << "padding written";
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(MatmulF32, RowBitsDoNotDependOnTheCall) {
+  for (WeightFormat format : test::kFormats) {
+    const Weights w = make_weights(format, 20, 196, true, 3, 2);
+    const int all = 131;  // more than the rows that share a panel
+    const auto x = random_floats(static_cast<size_t>(all) * 196, 5);
+    std::vector<float> expected(static_cast<size_t>(all) * 20);
+    matmul_f32(w.linear, 0, 3, x.data(), all, 196, expected.data(), 20);
+    for (int rows = 1; rows <= 9; ++rows) {
+      for (int first : {0, 1, 63, 100}) {
+        std::vector<float> y(static_cast<size_t>(rows) * 20);
+        // Tile by tile, as another thread count would do it.
+        for (int tile = 0; tile < 3; ++tile) {
+          matmul_f32(w.linear, tile, tile + 1, x.data() + first * 196, rows, 196, y.data(), 20);
+        }
+        ASSERT_EQ(std::memcmp(y.data(), expected.data() + first * 20, y.size() * 4), 0);
+      }
+    }
+  }
+}
+
+TEST(MatmulQ8, EqualsDoubleOfTheQuantisedValues) {
+  for (WeightFormat format : {WeightFormat::kU4, WeightFormat::kU8}) {
+    for (const Shape& shape : kShapes) {
+      for (float ratio : {1e9f, 3.0f, 0.0f}) {  // never, sometimes and always a fine pass
+        const Weights w =
+            make_weights(format, shape.n, shape.k, true, 19u + shape.n, shape.tiles_per_part);
+        const int rows = 6, y_stride = shape.n + 2;
+        auto x = random_floats(static_cast<size_t>(rows) * shape.k, 23);
+        x[0] = 500.0f;
+        const Quantized q = quantize(x, rows, shape.k, ratio);
+        std::vector<float> y(static_cast<size_t>(rows) * y_stride, -77.0f);
+        matmul_q8(w.linear, 0, w.linear.tiles(), q.rows, rows, y.data(), y_stride);
+        for (int m = 0; m < rows; ++m) {
+          for (int n = 0; n < shape.n; ++n) {
+            double sum = w.bias[n], magnitude = std::fabs(sum);
+            for (int k = 0; k < shape.k; ++k) {
+              const double product = w.at(n, k) * value_of(q.rows, m, k);
+              sum += product;
+              magnitude += std::fabs(product);
+            }
+            ASSERT_NEAR(y[static_cast<size_t>(m) * y_stride + n], sum, magnitude * 1e-6 + 1e-9)
+                << "format " << int(format) << " k " << shape.k << " n " << n << " m " << m;
+          }
+          ASSERT_EQ(y[static_cast<size_t>(m) * y_stride + shape.n], -77.0f) << "padding written";
+        }
+      }
+    }
+  }
+}
+
+TEST(MatmulQ8, TiersAreEqualBitForBit) {
+  for (WeightFormat format : {WeightFormat::kU4, WeightFormat::kU8}) {
+    for (const Shape& shape : kShapes) {
+      const Weights w = make_weights(format, shape.n, shape.k, true, 29, shape.tiles_per_part);
+      for (int rows = 1; rows <= 9; ++rows) {
+        auto x = random_floats(static_cast<size_t>(rows) * shape.k, 31);
+        x[static_cast<size_t>(rows - 1) * shape.k] = -300.0f;
+        const Quantized q = quantize(x, rows, shape.k, 6.0f);
+        const size_t size = static_cast<size_t>(rows) * shape.n;
+        std::vector<float> expected(size), y(size);
+        matmul_q8_scalar(w.linear, 0, w.linear.tiles(), q.rows, rows, expected.data(), shape.n);
+        matmul_q8(w.linear, 0, w.linear.tiles(), q.rows, rows, y.data(), shape.n);
+        ASSERT_EQ(std::memcmp(y.data(), expected.data(), size * 4), 0) << kernel_tier();
+      }
+    }
+  }
+}
+
+TEST(MatmulQ8, RowBitsDoNotDependOnTheCall) {
+  const int k = 384, all = 13;
+  auto x = random_floats(static_cast<size_t>(all) * k, 37);
+  for (int m : {2, 7}) x[static_cast<size_t>(m) * k + 40] = 900.0f;  // neighbours of outlier rows
+  for (WeightFormat format : {WeightFormat::kU4, WeightFormat::kU8}) {
+    const Weights w = make_weights(format, 20, k, true, 41, 1);
+    std::vector<float> expected(static_cast<size_t>(all) * 20);
+    const Quantized q = quantize(x, all, k, kOutlierRatio);
+    ASSERT_EQ(q.rows.has_fine[2 * 12 + 1], 1);
+    ASSERT_EQ(q.rows.has_fine[3 * 12 + 1], 0);
+    matmul_q8(w.linear, 0, 3, q.rows, all, expected.data(), 20);
+    for (int rows = 1; rows <= 9; ++rows) {
+      for (int first = 0; first + rows <= all; ++first) {
+        const std::vector<float> part(x.begin() + first * k, x.begin() + (first + rows) * k);
+        const Quantized some = quantize(part, rows, k, kOutlierRatio);
+        std::vector<float> y(static_cast<size_t>(rows) * 20);
+        for (int tile = 0; tile < 3; ++tile) {
+          matmul_q8(w.linear, tile, tile + 1, some.rows, rows, y.data(), 20);
+        }
+        ASSERT_EQ(std::memcmp(y.data(), expected.data() + first * 20, y.size() * 4), 0);
+      }
+    }
+  }
+}
+
+TEST(QuantizeRow, ErrorIsHalfAStep) {
+  const int k = 300, k_padded = 384;
+  auto x = random_floats(k, 43);
+  x[33] = 400.0f;
+  for (int i = 64; i < 96; ++i) x[i] = 0.0f;
+  const Quantized q = quantize(x, 1, k, 6.0f);
+  EXPECT_EQ(q.rows.has_fine[0], 0);
+  EXPECT_EQ(q.rows.has_fine[1], 1);
+  for (int g = 0; g < k_padded / 32; ++g) {
+    int32_t sum = 0, fine_sum = 0;
+    float peak = 0.0f;
+    for (int i = g * 32; i < g * 32 + 32; ++i) {
+      sum += q.rows.codes[i];
+      fine_sum += q.rows.fine[i];
+      const float value = i < k ? x[i] : 0.0f;
+      peak = std::fmax(peak, std::fabs(value));
+      const double step = q.rows.has_fine[g] ? q.rows.fine_scales[g] : q.rows.scales[g];
+      EXPECT_NEAR(value_of(q.rows, 0, i), value, 0.5001 * step + 1e-7 * std::fabs(value));
+      EXPECT_GE(q.rows.codes[i], -127);
+      EXPECT_GE(q.rows.fine[i], -127);
+    }
+    EXPECT_EQ(sum, q.rows.sums[g]);
+    EXPECT_EQ(fine_sum, q.rows.fine_sums[g]);
+    EXPECT_FLOAT_EQ(q.rows.scales[g] * 127.0f, peak);
+  }
+}
+
+TEST(QuantizeRow, ExtremesStayInRange) {
+  for (float magnitude : {0.0f, 1e-38f, 1e-31f, 1e-20f, 1.0f, 1e20f, 1e35f}) {
+    auto x = random_floats(128, 47, magnitude);
+    const Quantized q = quantize(x, 1, 128, 1.0f);
+    for (int i = 0; i < 128; ++i) {
+      const double step = q.rows.scales[i / 32];
+      ASSERT_NEAR(value_of(q.rows, 0, i), x[i], step * 0.003 + 1e-30 + 1e-6 * std::fabs(x[i]));
+      ASSERT_GE(q.rows.codes[i], -127);
+      ASSERT_GE(q.rows.fine[i], -127);
+    }
+  }
+}
+
+TEST(QuantizeRow, NotFiniteShowsInTheResult) {
+  for (float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
+                    -std::numeric_limits<float>::infinity()}) {
+    auto x = random_floats(2 * 128, 53);
+    x[40] = bad;
+    const Quantized q = quantize(x, 2, 128, 6.0f);
+    const Weights w = make_weights(WeightFormat::kU4, 8, 128, false, 59);
+    float y[16];
+    matmul_q8(w.linear, 0, 1, q.rows, 2, y, 8);
+    for (int n = 0; n < 8; ++n) {
+      EXPECT_TRUE(std::isnan(y[n]));
+      EXPECT_TRUE(std::isfinite(y[8 + n]));
+    }
+  }
+}
+
+TEST(SelfTest, Passes) { EXPECT_TRUE(kernels_self_test()); }
+
+}  // namespace
+}  // namespace ocelli
