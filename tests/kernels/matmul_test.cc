@@ -9,6 +9,7 @@
 #include <limits>
 #include <vector>
 
+#include "kernels/fingerprint.h"
 #include "kernels/self_test.h"
 #include "weights.h"
 
@@ -228,6 +229,9 @@ TEST(QuantizeRow, NotFiniteShowsInTheResult) {
 }
 
 TEST(SelfTest, Passes) { EXPECT_TRUE(kernels_self_test()); }
+
+// The same constant is checked in every WebAssembly variant: equal bits across targets.
+TEST(Fingerprint, IsTheOneOfEveryTarget) { EXPECT_EQ(kernels_fingerprint(), kKernelsFingerprint); }
 
 }  // namespace
 }  // namespace ocelli

@@ -1,0 +1,15 @@
+// One number over the output bits of every kernel, on generated data. Native and every WebAssembly
+// variant must give the same number: tests compare them with the constant below.
+#pragma once
+
+#include <cstdint>
+
+namespace ocelli {
+
+// What kernels_fingerprint() gives everywhere. Changes only when a kernel's arithmetic changes.
+inline constexpr uint64_t kKernelsFingerprint = 0xd8414e27864fde2b;
+
+// Some milliseconds; allocates. Called by tests and by the ABI's self test, never in a step.
+uint64_t kernels_fingerprint();
+
+}  // namespace ocelli
