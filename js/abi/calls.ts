@@ -1,0 +1,224 @@
+// Owns the ABI as TypeScript: one typed function per export of src/abi/ocelli.h. Called by thread/engine.ts; tests put
+// a scripted core in its place. Surprise: after a trap nothing is called any more, every function then throws
+// engine_crashed: the instance's memory may be half written.
+import { badRequest, type CoreError, engineCrashed, fromCore, OcelliError } from '../errors.ts';
+import type { Memory } from './memory.ts';
+
+export const abiVersion = 1;
+
+/** A started module: its exports without a prefix underscore, and its memory. */
+export interface Instance {
+  exports: Record<string, (...values: number[]) => number>;
+  memory: Memory;
+}
+
+export type Compute = 'fast' | 'reference';
+
+/** The options JSON of ocelli_open() and ocelli_plan(). */
+export interface OpenOptions {
+  threads?: number;
+  compute?: Compute;
+  context?: number;
+  sequences_max?: number;
+  image_tokens_max?: number;
+  memory_bytes_max?: number;
+}
+
+export interface TokenLogprob {
+  token: string;
+  logprob: number;
+  bytes: number[] | null;
+}
+export interface LogprobEntry extends TokenLogprob {
+  top_logprobs: TokenLogprob[];
+}
+export interface ToolDelta {
+  index: number;
+  name?: string;
+  arguments?: string;
+}
+export interface ImageInfo {
+  width: number;
+  height: number;
+  grid: [number, number, number];
+}
+export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'abort';
+export interface CoreUsage {
+  prompt_tokens: number;
+  completion_tokens: number;
+}
+
+/** What ocelli_next_event() gives, less its `request`. */
+export type CoreEvent =
+  | { type: 'prompt'; prompt_tokens: number; prompt_token_ids?: number[]; images: ImageInfo[] }
+  | { type: 'progress'; stage: string; done: number; total: number }
+  | {
+      type: 'delta';
+      index: number;
+      text?: string;
+      tool_calls?: ToolDelta[];
+      logprobs?: LogprobEntry[];
+      token_ids?: number[];
+      tokens?: number;
+    }
+  | { type: 'finish'; index: number; reason: FinishReason; stop_reason: string | number | null }
+  | { type: 'done'; usage: CoreUsage; prompt_logprobs?: unknown[]; timing?: Record<string, number> }
+  | ({ type: 'error' } & CoreError);
+
+export interface Calls {
+  abiVersion(): number;
+  /** Whether this build's kernels compute what the scalar ones do. */
+  selfTest(): boolean;
+  plan(manifest: Uint8Array, options: OpenOptions): unknown;
+  open(manifest: Uint8Array, options: OpenOptions): number;
+  /** Where a shard's bytes go: hand pieces to write() at address + offset. */
+  shardReserve(engine: number, index: number): { address: number; bytes: number };
+  write(address: number, bytes: Uint8Array): void;
+  shardCommit(engine: number, index: number): void;
+  ready(engine: number): void;
+  close(engine: number): void;
+  /** addedTokens: whether <|im_start|> in the text is one token. */
+  tokenize(engine: number, text: string, addedTokens: boolean): number[];
+  detokenize(engine: number, ids: readonly number[], skipSpecial: boolean): string;
+  mediaPut(engine: number, bytes: Uint8Array): number;
+  mediaDrop(engine: number, media: number): void;
+  requestOpen(engine: number, json: string): number;
+  requestCancel(engine: number, request: number): void;
+  requestClose(engine: number, request: number): void;
+  /** One step; true when there is more to do. */
+  step(engine: number): boolean;
+  nextEvent(engine: number): { request: number; event: CoreEvent } | null;
+  stats(engine: number): unknown;
+  dump(engine: number, request: number, name: string): { data: Uint8Array<ArrayBuffer>; rows: number; columns: number };
+}
+
+const encoder = new TextEncoder();
+
+/** The calls of one instance. Throws when its ABI is another version. */
+export function createCalls({ exports, memory }: Instance): Calls {
+  let trap: OcelliError | null = null;
+
+  const raw = (name: string, ...values: number[]): number => {
+    if (trap) throw trap;
+    const exported = exports[`ocelli_${name}`];
+    if (!exported) throw new OcelliError(500, 'internal_error', `the module has no function ocelli_${name}`);
+    try {
+      return exported(...values);
+    } catch (error) {
+      trap = engineCrashed(error);
+      throw trap;
+    }
+  };
+  // Sixteen bytes for out pointers, and one block that grows for what is handed in.
+  const out = raw('alloc', 16) >>> 0;
+  let block = 0;
+  let blockBytes = 0;
+
+  const check = (status: number): void => {
+    if (status === 0) return;
+    if (raw('last_error', out, out + 4) !== 0) {
+      throw new OcelliError(500, 'internal_error', `status ${status} without a description`);
+    }
+    throw fromCore(JSON.parse(memory.text(memory.u32(out), memory.u32(out + 4))) as CoreError);
+  };
+  const call = (name: string, ...values: number[]): void => check(raw(name, ...values));
+  const put = (bytes: Uint8Array): number => {
+    if (bytes.length > blockBytes) {
+      if (block) raw('free', block);
+      block = raw('alloc', bytes.length) >>> 0;
+      blockBytes = block ? bytes.length : 0;
+      if (!block) {
+        throw new OcelliError(507, 'out_of_memory', `no memory for ${bytes.length} bytes handed to the core`);
+      }
+    }
+    memory.view(block, bytes.length).set(bytes);
+    return block;
+  };
+  /** Two pieces handed in at once, each aligned to 8 bytes. */
+  const putTwo = (first: Uint8Array, second: Uint8Array): [number, number] => {
+    const offset = (first.length + 7) & ~7;
+    const both = new Uint8Array(offset + second.length);
+    both.set(first);
+    both.set(second, offset);
+    const address = put(both);
+    return [address, address + offset];
+  };
+  const outText = (): string => memory.text(memory.u32(out), memory.u32(out + 4));
+  const outJson = (): unknown => JSON.parse(outText());
+
+  const version = raw('abi_version');
+  if (version !== abiVersion) {
+    throw new OcelliError(500, 'abi_version', `the module has ABI version ${version}, this package needs ${abiVersion}`);
+  }
+
+  return {
+    abiVersion: () => version,
+    selfTest: () => raw('self_test') === 1,
+    plan(manifest, options) {
+      const text = encoder.encode(JSON.stringify(options));
+      const [a, b] = putTwo(manifest, text);
+      call('plan', a, manifest.length, b, text.length, out, out + 4);
+      return outJson();
+    },
+    open(manifest, options) {
+      const text = encoder.encode(JSON.stringify(options));
+      const [a, b] = putTwo(manifest, text);
+      call('open', a, manifest.length, b, text.length, out);
+      return memory.u32(out);
+    },
+    shardReserve(engine, index) {
+      call('shard_reserve', engine, index, out, out + 4);
+      return { address: memory.u32(out), bytes: memory.u32(out + 4) };
+    },
+    write: (address, bytes) => memory.view(address, bytes.length).set(bytes),
+    shardCommit: (engine, index) => call('shard_commit', engine, index),
+    ready: (engine) => call('ready', engine),
+    close: (engine) => call('close', engine),
+    tokenize(engine, text, addedTokens) {
+      const bytes = encoder.encode(text);
+      call('tokenize', engine, put(bytes), bytes.length, addedTokens ? 1 : 0, out, out + 4);
+      return outJson() as number[];
+    },
+    detokenize(engine, ids, skipSpecial) {
+      const bytes = new Uint8Array(Int32Array.from(ids).buffer);
+      call('detokenize', engine, put(bytes), ids.length, skipSpecial ? 1 : 0, out, out + 4);
+      return outText();
+    },
+    mediaPut(engine, bytes) {
+      if (bytes.length === 0) throw badRequest('invalid_image', 'the image has 0 bytes', 'messages');
+      call('media_put', engine, put(bytes), bytes.length, out);
+      return memory.u32(out);
+    },
+    mediaDrop: (engine, media) => call('media_drop', engine, media),
+    requestOpen(engine, json) {
+      const bytes = encoder.encode(json);
+      call('request_open', engine, put(bytes), bytes.length, out);
+      return memory.u32(out);
+    },
+    requestCancel: (engine, request) => call('request_cancel', engine, request),
+    requestClose: (engine, request) => call('request_close', engine, request),
+    step(engine) {
+      call('step', engine, out);
+      return memory.u32(out) !== 0;
+    },
+    nextEvent(engine) {
+      call('next_event', engine, out, out + 4);
+      if (memory.u32(out + 4) === 0) return null;
+      const { request, ...event } = outJson() as { request: number } & CoreEvent;
+      return { request, event: event as CoreEvent };
+    },
+    stats(engine) {
+      call('stats', engine, out, out + 4);
+      return outJson();
+    },
+    dump(engine, request, name) {
+      const bytes = encoder.encode(name);
+      call('dump', engine, request, put(bytes), bytes.length, out, out + 4, out + 8, out + 12);
+      return {
+        data: memory.copy(memory.u32(out), memory.u32(out + 4)),
+        rows: memory.u32(out + 8),
+        columns: memory.u32(out + 12),
+      };
+    },
+  };
+}

@@ -1,0 +1,206 @@
+// Owns the whole flow of AI.run: engine, request, answer. Called by index.ts and the command. Surprise: the engine opens
+// at the first use and again after a crash, so createAI() itself neither waits nor fails.
+import type { Compute } from './abi/calls.ts';
+import type { VariantName } from './abi/variants.ts';
+import { badRequest, fromCore, OcelliError } from './errors.ts';
+import { packageRoot, processorCount } from './host.ts';
+import { mediaDefaults, type MediaOptions } from './media.ts';
+import { resolveModel } from './models.ts';
+import { prepareRequest } from './request.ts';
+import { CompletionBuilder, headOf } from './response.ts';
+import { EventQueue, streamResponse } from './stream.ts';
+import { openThreadEngine, workersExist } from './thread/client.ts';
+import { openEngine } from './thread/engine.ts';
+import type { Engine, EngineEvent, EngineInfo, EngineOptions } from './thread/protocol.ts';
+import type { ChatBody, ChatCompletion, ChatStream } from './types.ts';
+import type { ProgressCallback } from './weights/place.ts';
+import { type ShardSource, sourceFrom } from './weights/source.ts';
+
+export interface AIOptions {
+  /** A container's folder (Node), its URL, or the caller's own source of bytes; the embedded demo model by default. */
+  model?: string | URL | ShardSource;
+  /** Ids that requests may name besides the manifest's and the table's in models.ts; 'any' accepts every id. */
+  models?: readonly string[] | 'any';
+  /** A build of the core by name; the best one that runs here by default. */
+  variant?: VariantName;
+  /** A compiled single-thread module, where the host does not let us compile one. Implies thread: 'inline'. */
+  wasm?: WebAssembly.Module;
+  /** Where the engine runs: in a worker (default where there are any) or in the calling thread. */
+  thread?: 'worker' | 'inline';
+  /** Compute threads, 1 to 64; the number of processors (at most 8) by default. */
+  threads?: number;
+  /** 'fast' (default): int8 activations. 'reference': f32 ones. */
+  compute?: Compute;
+  /** Tokens of prompt and answer together, at most the model's own limit. */
+  context?: number;
+  /** Requests computed at the same time. */
+  sequencesMax?: number;
+  imageTokensMax?: number;
+  memoryBytesMax?: number;
+  onProgress?: ProgressCallback;
+  /** Used for weights and images; globalThis.fetch by default. */
+  fetch?: typeof fetch;
+  /** Whether requests may name `file:` images (Node only); true by default. */
+  fileImages?: boolean;
+  imageBytesMax?: number;
+  imageTimeoutMs?: number;
+  /** Only tokenize() and detokenize() are wanted: loads a small part of the weights. */
+  tokenizerOnly?: boolean;
+}
+
+export interface RunExtras {
+  signal?: AbortSignal | undefined;
+  /** Every event of the core, as it comes. */
+  onEvent?: ((event: EngineEvent) => void) | undefined;
+  /** Whether onEvent gets an event "dump" with the prompt and the vision rows. */
+  dump?: boolean | undefined;
+}
+
+export type RunBody = ChatBody & { signal?: AbortSignal };
+
+export interface AI {
+  /**
+   * One chat completion. `body` may be JSON text: then numbers keep their spelling (1.0 stays 1.0 in prompts with tools)
+   * and the type of the result depends on its "stream". Rejects with an OcelliError, or the signal's reason.
+   */
+  run(model: string | null | undefined, body: RunBody & { stream: true }, extras?: RunExtras): Promise<ChatStream>;
+  run(
+    model: string | null | undefined,
+    body: RunBody & { stream?: false | null },
+    extras?: RunExtras,
+  ): Promise<ChatCompletion>;
+  run(
+    model: string | null | undefined,
+    body: RunBody | string,
+    extras?: RunExtras,
+  ): Promise<ChatCompletion | ChatStream>;
+  /** Loads the model now instead of at the first run, and says what was loaded. */
+  info(): Promise<EngineInfo>;
+  /** Token ids; added tokens such as <|im_start|> in the text count as one unless told otherwise. */
+  tokenize(text: string, options?: { addedTokens?: boolean }): Promise<number[]>;
+  detokenize(ids: readonly number[], options?: { skipSpecial?: boolean }): Promise<string>;
+  stats(): Promise<unknown>;
+  /** Ends the engine; pending runs are rejected. A later run opens a new one. */
+  close(): Promise<void>;
+}
+
+/** The model that ships with the package. */
+export const demoModel: URL = new URL('models/demo/container/', packageRoot);
+
+/** An AI with these options. `opener` makes its engines; it is for tests. */
+export function createAI(options: AIOptions = {}, opener: (options: AIOptions) => Promise<Engine> = openFor): AI {
+  const { models = [], threads } = options;
+  if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 64)) {
+    throw badRequest('invalid_value', `threads must be an integer from 1 to 64, got ${String(threads)}`, 'threads');
+  }
+  let opening: Promise<Engine> | null = null;
+  const engine = async (): Promise<Engine> => {
+    const current = await (opening ??= opener(options));
+    if (!current.dead) return current;
+    opening = null;
+    return await engine();
+  };
+  // A failed opening is not kept: the next run tries again.
+  const open = (): Promise<Engine> =>
+    engine().catch((error: unknown) => {
+      opening = null;
+      throw error;
+    });
+
+  async function run(model: string | null | undefined, body: RunBody | string, extras: RunExtras = {}) {
+    const signal = extras.signal ?? (typeof body === 'object' ? body?.signal : undefined);
+    const request = await prepareRequest(body, mediaOptions(options, signal));
+    const current = await abortable(open(), signal);
+    const head = headOf(resolveModel(model, current.info.model, models), request);
+    const queue = new EventQueue();
+    let stop = (): void => undefined;
+    const abort = (): void => {
+      stop();
+      queue.fail(signal?.reason);
+    };
+    const sink = (event: EngineEvent): void => {
+      extras.onEvent?.(event);
+      queue.push(event);
+      if (event.type === 'done' || event.type === 'error') signal?.removeEventListener('abort', abort);
+    };
+    stop = await current.start({ ...request.core, dump: extras.dump ?? false }, sink);
+    signal?.addEventListener('abort', abort);
+    if (signal?.aborted) abort();
+    if (request.stream) {
+      // What fails before the first chunk is a rejection, not a stream.
+      const first = await queue.peek();
+      if (first.type === 'error') throw fromCore(first);
+      return streamResponse(head, request, queue, stop);
+    }
+    const builder = new CompletionBuilder(head, request);
+    for (;;) {
+      const whole = builder.add(await queue.next());
+      if (whole) return whole;
+    }
+  }
+
+  return {
+    run: run as AI['run'],
+    info: async () => (await open()).info,
+    tokenize: async (text, { addedTokens = true } = {}) => (await open()).tokenize(text, addedTokens),
+    detokenize: async (ids, { skipSpecial = false } = {}) => (await open()).detokenize(ids, skipSpecial),
+    stats: async () => (await open()).stats(),
+    async close() {
+      const current = opening;
+      opening = null;
+      await current?.then((one) => one.close()).catch(() => undefined);
+    },
+  };
+}
+
+function mediaOptions(options: AIOptions, signal: AbortSignal | undefined): MediaOptions {
+  return {
+    fetch: options.fetch ?? globalThis.fetch,
+    fileImages: options.fileImages ?? true,
+    imageBytesMax: options.imageBytesMax ?? mediaDefaults.imageBytesMax,
+    imageTimeoutMs: options.imageTimeoutMs ?? mediaDefaults.imageTimeoutMs,
+    signal,
+  };
+}
+
+/** `work`, or the signal's reason when that comes first; the work goes on, others may wait for it too. */
+function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return work;
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(signal.reason);
+    if (signal.aborted) return abort();
+    signal.addEventListener('abort', abort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}
+
+async function openFor(options: AIOptions): Promise<Engine> {
+  const { model = demoModel, fetch: fetcher } = options;
+  const inline = options.thread === 'inline' || options.wasm !== undefined;
+  const inWorker = !inline && (options.thread === 'worker' || (await workersExist()));
+  const engineOptions: EngineOptions = {
+    threads: options.threads ?? (inWorker && !options.tokenizerOnly ? await processorCount() : 1),
+    open: {
+      ...(options.compute && { compute: options.compute }),
+      ...(options.context !== undefined && { context: options.context }),
+      ...(options.sequencesMax !== undefined && { sequences_max: options.sequencesMax }),
+      ...(options.imageTokensMax !== undefined && { image_tokens_max: options.imageTokensMax }),
+      ...(options.memoryBytesMax !== undefined && { memory_bytes_max: options.memoryBytesMax }),
+    },
+    ...(options.variant && { variant: options.variant }),
+    ...(options.wasm && { wasm: options.wasm }),
+    ...(options.tokenizerOnly && { tokenizerOnly: true }),
+  };
+  const named = typeof model === 'string' || model instanceof URL;
+  try {
+    if (!inWorker) {
+      return await openEngine(engineOptions, named ? sourceFrom(model, fetcher) : model, options.onProgress);
+    }
+    // A fetch of the caller's cannot cross into the worker; then the bytes are read on this side.
+    const source = !named ? model : fetcher ? sourceFrom(model, fetcher) : String(model);
+    return await openThreadEngine(engineOptions, source, options.onProgress);
+  } catch (error) {
+    if (error instanceof OcelliError || !(error instanceof Error)) throw error;
+    throw new OcelliError(500, 'internal_error', `the engine cannot be opened: ${error.message}`, null, error);
+  }
+}

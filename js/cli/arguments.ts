@@ -1,0 +1,182 @@
+// Owns the command line: what each command takes, its help and its checks. Called by main.ts. Surprise: a wrong command
+// line is a UsageError (exit status 2), everything that goes wrong later is a failure (1).
+import { parseArgs } from 'node:util';
+
+export class UsageError extends Error {}
+
+type Kind = 'text' | 'texts' | 'integer' | 'number' | 'flag';
+interface Option {
+  kind: Kind;
+  /** What stands for the value in the help. */
+  value?: string;
+  help: string;
+  oneOf?: readonly string[];
+  least?: number;
+  short?: string;
+}
+
+export interface Command {
+  usage: string;
+  about: string;
+  operands: { least: number; most: number };
+  options: Record<string, Option>;
+}
+
+const modelOption: Option = { kind: 'text', value: 'DIR|URL', help: 'a container; the embedded demo model by default' };
+const engineOptions: Record<string, Option> = {
+  threads: { kind: 'integer', value: 'N', least: 1, help: 'compute threads' },
+  variant: {
+    kind: 'text',
+    value: 'NAME',
+    oneOf: ['mt-relaxed', 'mt-simd128', 'st-relaxed', 'st-simd128'],
+    help: 'the build of the core',
+  },
+  compute: { kind: 'text', value: 'HOW', oneOf: ['fast', 'reference'], help: 'int8 (default) or f32 activations' },
+  context: { kind: 'integer', value: 'N', least: 1, help: 'tokens of prompt and answer together' },
+};
+const helpOption: Option = { kind: 'flag', short: 'h', help: 'show this and end' };
+
+export const commands: Record<string, Command> = {
+  run: {
+    usage: 'ocelli run [PROMPT] [options]\n       ocelli run --request FILE|- [options]',
+    about: 'Answers a prompt; the text streams to standard output.',
+    operands: { least: 0, most: 1 },
+    options: {
+      model: modelOption,
+      image: { kind: 'texts', value: 'FILE', help: 'an image file or URL; may be given several times' },
+      system: { kind: 'text', value: 'TEXT', help: 'the system message' },
+      'max-tokens': { kind: 'integer', value: 'N', least: 1, help: 'at most so many tokens' },
+      temperature: { kind: 'number', value: 'T', least: 0, help: '0 always takes the likeliest token' },
+      seed: { kind: 'integer', value: 'N', help: 'makes sampling repeatable' },
+      template: { kind: 'text', value: 'NAME', oneOf: ['qwen', 'hermes'], help: 'the chat template (qwen)' },
+      request: { kind: 'text', value: 'FILE|-', help: 'a chat-completions body; prints the reply, SSE if "stream"' },
+      requests: { kind: 'text', value: 'FILE|-', help: 'one body a line; prints one reply a line, in order' },
+      parallel: { kind: 'integer', value: 'N', least: 1, help: 'so many of --requests at once (4)' },
+      dump: { kind: 'text', value: 'DIR', help: 'writes prompt.json and vision_N.npy there' },
+      ...engineOptions,
+      verbose: { kind: 'flag', short: 'v', help: 'show progress and figures also when not on a terminal' },
+      help: helpOption,
+    },
+  },
+  convert: {
+    usage: 'ocelli convert SRC OUT [options]',
+    about: 'Turns a Hugging Face checkpoint folder into a container. All options go to the converter.',
+    operands: { least: 2, most: 2 },
+    options: {
+      'shard-mib': { kind: 'integer', value: 'N', least: 1, help: 'data in one shard (48)' },
+      vision: { kind: 'text', value: 'HOW', oneOf: ['f32', 'f16', 'int8'], help: 'precision of the vision tower' },
+      embedding: { kind: 'text', value: 'HOW', oneOf: ['f32', 'f16', 'int8'], help: 'precision of the embedding' },
+      linear: { kind: 'text', value: 'HOW', oneOf: ['keep', 'int4', 'int8'], help: 'precision of the layers' },
+      name: { kind: 'text', value: 'NAME', help: 'the name in the manifest (the folder\'s by default)' },
+      quiet: { kind: 'flag', help: 'no progress' },
+      help: helpOption,
+    },
+  },
+  inspect: {
+    usage: 'ocelli inspect DIR [options]',
+    about: 'Shows the sizes and the precision of a container, and the memory it would take.',
+    operands: { least: 0, most: 1 },
+    options: {
+      context: engineOptions['context'] as Option,
+      json: { kind: 'flag', help: 'print JSON' },
+      help: helpOption,
+    },
+  },
+  tokenize: {
+    usage: 'ocelli tokenize [TEXT|-] [options]',
+    about: 'Prints the token ids of a text (of standard input for "-") as a JSON array.',
+    operands: { least: 0, most: 1 },
+    options: { model: modelOption, help: helpOption },
+  },
+};
+
+export const overview = `usage: ocelli COMMAND [options]
+
+  run        answer a prompt, or a chat-completions body
+  convert    turn a Hugging Face folder into a container
+  inspect    show what a container holds and needs
+  tokenize   print the token ids of a text
+
+ocelli COMMAND --help tells more. Exit status: 0, 1 (failed), 2 (wrong usage).
+`;
+
+export function helpOf({ usage, about, options }: Command): string {
+  const names = Object.entries(options).map(([name, { value, short, help, oneOf }]) => {
+    const left = `${short ? `-${short}, ` : ''}--${name}${value ? ` ${value}` : ''}`;
+    return [left, oneOf ? `${help}: ${oneOf.join(', ')}` : help] as const;
+  });
+  const width = Math.max(...names.map(([left]) => left.length));
+  const lines = names.map(([left, help]) => `  ${left.padEnd(width)}  ${help}`);
+  return `usage: ${usage}\n\n${about}\n\n${lines.join('\n')}\n`;
+}
+
+export interface Given {
+  operands: string[];
+  text(name: string): string | undefined;
+  texts(name: string): string[];
+  number(name: string): number | undefined;
+  flag(name: string): boolean;
+}
+
+/** Reads `words` as `command`'s; throws a UsageError. */
+export function parseCommand(command: Command, words: readonly string[]): Given {
+  const options = Object.fromEntries(
+    Object.entries(command.options).map(([name, { kind, short }]) => [
+      name,
+      {
+        type: kind === 'flag' ? ('boolean' as const) : ('string' as const),
+        multiple: kind === 'texts',
+        ...(short && { short }),
+      },
+    ]),
+  );
+  const { values, positionals } = parsed(words, options);
+  const given: Given = {
+    operands: positionals,
+    text: (name) => values[name] as string | undefined,
+    texts: (name) => (values[name] as string[] | undefined) ?? [],
+    number: (name) => (values[name] === undefined ? undefined : Number(values[name])),
+    flag: (name) => values[name] === true,
+  };
+  if (given.flag('help')) return given;
+  for (const [name, option] of Object.entries(command.options)) checkValue(name, option, values[name]);
+  const { least, most } = command.operands;
+  if (positionals.length < least) throw new UsageError(`${least} operands are needed, got ${positionals.length}`);
+  if (positionals.length > most) throw new UsageError(`unexpected operand ${JSON.stringify(positionals[most])}`);
+  return given;
+}
+
+function parsed(
+  words: readonly string[],
+  options: Record<string, { type: 'boolean' | 'string'; multiple: boolean; short?: string }>,
+): { values: Record<string, unknown>; positionals: string[] } {
+  // A lone "-" (standard input) and negative numbers are values, which parseArgs needs spelled with "=".
+  const spelled: string[] = [];
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i] as string;
+    const next = words[i + 1];
+    const takes = word.startsWith('--') && options[word.slice(2)]?.type === 'string';
+    if (takes && next !== undefined && /^-(\d|$)/.test(next)) {
+      spelled.push(`${word}=${next}`);
+      i++;
+    } else spelled.push(word);
+  }
+  try {
+    return parseArgs({ args: spelled, options, allowPositionals: true, strict: true });
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function checkValue(name: string, { kind, oneOf, least = -Infinity }: Option, value: unknown): void {
+  if (value === undefined) return;
+  if (oneOf && !oneOf.includes(value as string)) {
+    throw new UsageError(`--${name} is ${JSON.stringify(value)}; it must be one of ${oneOf.join(', ')}`);
+  }
+  if (kind !== 'integer' && kind !== 'number') return;
+  const number = value === '' ? NaN : Number(value);
+  if (Number.isNaN(number) || (kind === 'integer' && !Number.isInteger(number)) || number < least) {
+    const range = least === -Infinity ? '' : `, at least ${least}`;
+    throw new UsageError(`--${name} is ${JSON.stringify(value)}; it must be ${kind === 'integer' ? 'an integer' : 'a number'}${range}`);
+  }
+}

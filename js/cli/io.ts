@@ -1,0 +1,66 @@
+// Owns what the commands share: reading their input, and the AI that their options describe. Called by the commands.
+// Surprise: progress is only drawn on a terminal, or with --verbose one line at the end.
+import { readFile } from 'node:fs/promises';
+import { type AI, type AIOptions, createAI } from '../ai.ts';
+import type { Compute } from '../abi/calls.ts';
+import type { VariantName } from '../abi/variants.ts';
+import { badRequest } from '../errors.ts';
+import type { Given } from './arguments.ts';
+
+/** The text of a file, or of standard input for "-". */
+export async function readText(file: string): Promise<string> {
+  if (file === '-') {
+    const pieces: Buffer[] = [];
+    for await (const piece of process.stdin) pieces.push(piece as Buffer);
+    return Buffer.concat(pieces).toString('utf8');
+  }
+  return await readFile(file, 'utf8').catch((error: Error) => {
+    throw badRequest('io_error', `${file} cannot be read: ${error.message}`, null, error);
+  });
+}
+
+/** Whether things may be said about the run itself. */
+export function talkative(given: Given): boolean {
+  return given.flag('verbose') || process.stderr.isTTY === true;
+}
+
+export function say(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+/** The AI of --model, --threads, --variant, --compute and --context. */
+export function aiOf(given: Given, more: AIOptions = {}): AI {
+  const model = given.text('model');
+  const threads = given.number('threads');
+  const context = given.number('context');
+  const variant = given.text('variant');
+  const compute = given.text('compute');
+  return createAI({
+    models: 'any',
+    ...(model !== undefined && { model }),
+    ...(threads !== undefined && { threads }),
+    ...(context !== undefined && { context }),
+    ...(variant !== undefined && { variant: variant as VariantName }),
+    ...(compute !== undefined && { compute: compute as Compute }),
+    ...(talkative(given) && { onProgress: progressLine() }),
+    ...more,
+  });
+}
+
+/** Draws the loading of weights, at most ten times a second. */
+function progressLine(): (bytes: number, total: number) => void {
+  const start = performance.now();
+  const mib = (bytes: number): string => (bytes / 2 ** 20).toFixed(1);
+  let drawn = 0;
+  return (bytes, total) => {
+    const now = performance.now();
+    const last = bytes === total;
+    if (process.stderr.isTTY && (last || now - drawn > 100)) {
+      drawn = now;
+      const cells = Math.round((24 * bytes) / total);
+      const bar = '#'.repeat(cells).padEnd(24, '.');
+      process.stderr.write(`\rloading [${bar}] ${mib(bytes)} of ${mib(total)} MiB${last ? '\r\x1b[K' : ''}`);
+    }
+    if (last) say(`loaded ${mib(total)} MiB in ${((now - start) / 1000).toFixed(1)} s`);
+  };
+}

@@ -1,0 +1,168 @@
+// Owns `ocelli run`: a prompt, one chat-completions body, or many. Called by main.ts. Surprise: bodies are handed on as
+// text, so that numbers in them reach the prompt spelled as they were.
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { AI, RunExtras } from '../ai.ts';
+import { errorObject, OcelliError } from '../errors.ts';
+import type { DumpFile, EngineEvent } from '../thread/protocol.ts';
+import type { ChatBody, ChatStream, ContentPart } from '../types.ts';
+import { type Given, UsageError } from './arguments.ts';
+import { writeDump } from './dump.ts';
+import { aiOf, readText, say, talkative } from './io.ts';
+
+export async function runCommand(given: Given): Promise<number> {
+  const request = given.text('request');
+  const requests = given.text('requests');
+  const ways = [given.operands[0], request, requests].filter((way) => way !== undefined).length;
+  if (ways > 1) throw new UsageError('PROMPT, --request and --requests exclude each other');
+  if (requests !== undefined && given.text('dump')) throw new UsageError('--dump works with one request only');
+  if (ways === 0 && given.texts('image').length === 0 && process.stdin.isTTY) {
+    throw new UsageError('a PROMPT, an --image, --request or --requests is needed');
+  }
+  const ai = aiOf(given);
+  const stop = new AbortController();
+  process.once('SIGINT', () => stop.abort());
+  try {
+    if (requests !== undefined) return await runMany(ai, given, await readText(requests), stop.signal);
+    if (request !== undefined) return await runOne(ai, given, await readText(request), stop.signal);
+    return await runPrompt(ai, given, stop.signal);
+  } finally {
+    await ai.close();
+  }
+}
+
+/** Watches a run: the figures for the last line, and the dump. */
+function watch(given: Given, signal: AbortSignal): { extras: RunExtras; end(): Promise<void> } {
+  const start = performance.now();
+  let first = 0;
+  let tokens = 0;
+  let prompt = 0;
+  let files: DumpFile[] | undefined;
+  const onEvent = (event: EngineEvent): void => {
+    if (event.type === 'prompt') prompt = event.prompt_tokens;
+    if (event.type === 'delta') first ||= performance.now();
+    if (event.type === 'done') tokens = event.usage.completion_tokens;
+    if (event.type === 'dump') ({ files } = event);
+  };
+  const dump = given.text('dump');
+  return {
+    extras: { signal, onEvent, dump: dump !== undefined },
+    async end() {
+      if (dump !== undefined && files) await writeDump(dump, files);
+      if (!talkative(given) || !first) return;
+      const seconds = (performance.now() - first) / 1000;
+      const rate = tokens > 1 ? `, ${((tokens - 1) / seconds).toFixed(1)} tokens/s` : '';
+      say(`${prompt} prompt tokens, first token after ${((first - start) / 1000).toFixed(2)} s, ${tokens} tokens${rate}`);
+    },
+  };
+}
+
+async function runPrompt(ai: AI, given: Given, signal: AbortSignal): Promise<number> {
+  const images = given.texts('image');
+  let prompt = given.operands[0];
+  if (prompt === '-' || (prompt === undefined && images.length === 0)) prompt = (await readText('-')).trim();
+  const content: ContentPart[] = images.map((name) => ({ type: 'image_url', image_url: { url: imageUrl(name) } }));
+  content.push({ type: 'text', text: prompt ?? 'Describe the image.' });
+  const messages: ChatBody['messages'] = [{ role: 'user', content: images.length > 0 ? content : (prompt ?? '') }];
+  const system = given.text('system');
+  if (system !== undefined) messages.unshift({ role: 'system', content: system });
+  const fields: [string, string | number | undefined][] = [
+    ['max_tokens', given.number('max-tokens')],
+    ['temperature', given.number('temperature')],
+    ['seed', given.number('seed')],
+    ['chat_template', given.text('template')],
+  ];
+  const body = { messages, ...Object.fromEntries(fields.filter(([, value]) => value !== undefined)) };
+  if (talkative(given)) {
+    const { model, variant, threads } = await ai.info();
+    say(`${model}, ${variant}, ${threads} thread${threads === 1 ? '' : 's'}`);
+  }
+  const { extras, end } = watch(given, signal);
+  const stream = await ai.run(null, { ...body, stream: true }, extras);
+  let last = '\n';
+  for await (const chunk of stream) {
+    const text = chunk.choices[0]?.delta.content ?? '';
+    if (text) last = text;
+    process.stdout.write(text);
+  }
+  if (!last.endsWith('\n')) process.stdout.write('\n');
+  await end();
+  return 0;
+}
+
+function imageUrl(name: string): string {
+  return /^(https?|data|file):/i.test(name) && !existsSync(name) ? name : pathToFileURL(resolve(name)).href;
+}
+
+/** What the options of the command line add to a body that does not say it itself. */
+function withOptions(text: string, given: Given): { text: string; model: string | null } {
+  let body: Record<string, unknown>;
+  try {
+    body = JSON.parse(text) as Record<string, unknown>;
+  } catch {
+    return { text, model: null };
+  }
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) return { text, model: null };
+  const added: string[] = [];
+  const add = (key: string, value: unknown): void => {
+    if (value !== undefined && body[key] === undefined) added.push(`${JSON.stringify(key)}:${JSON.stringify(value)}`);
+  };
+  add('max_tokens', given.number('max-tokens'));
+  add('temperature', given.number('temperature'));
+  add('seed', given.number('seed'));
+  add('chat_template', given.text('template'));
+  // Put in as text: the rest keeps its spelling.
+  const more = added.length > 0 && Object.keys(body).length > 0 ? `${added.join(',')},` : added.join(',');
+  const model = typeof body['model'] === 'string' ? body['model'] : null;
+  return { text: text.replace('{', `{${more}`), model };
+}
+
+async function runOne(ai: AI, given: Given, request: string, signal: AbortSignal): Promise<number> {
+  const { text, model } = withOptions(request, given);
+  const { extras, end } = watch(given, signal);
+  const answer = await ai.run(model, text, extras);
+  let failed = false;
+  if (answer instanceof Response) {
+    const decoder = new TextDecoder();
+    const { body } = answer as ChatStream;
+    for await (const piece of body as ReadableStream<Uint8Array>) {
+      const lines = decoder.decode(piece, { stream: true });
+      failed ||= lines.startsWith('data: {"error":');
+      process.stdout.write(lines);
+    }
+  } else process.stdout.write(`${JSON.stringify(answer)}\n`);
+  await end();
+  return failed ? 1 : 0;
+}
+
+/** JSON Lines in, JSON Lines out in the same order, several at once. A failed one gives {"error": ...} in its place. */
+async function runMany(ai: AI, given: Given, lines: string, signal: AbortSignal): Promise<number> {
+  const bodies = lines.split('\n').filter((line) => line.trim() !== '');
+  const answers: (string | undefined)[] = [];
+  let next = 0;
+  let printed = 0;
+  let failures = 0;
+  const start = performance.now();
+  const one = async (index: number): Promise<void> => {
+    const { text, model } = withOptions(bodies[index] as string, given);
+    try {
+      const answer = await ai.run(model, text, { signal });
+      answers[index] = JSON.stringify(answer instanceof Response ? await answer.json() : answer);
+    } catch (error) {
+      if (signal.aborted || !(error instanceof OcelliError)) throw error;
+      failures++;
+      answers[index] = JSON.stringify({ error: errorObject(error) });
+    }
+    for (; answers[printed] !== undefined; printed++) process.stdout.write(`${answers[printed]}\n`);
+  };
+  const work = async (): Promise<void> => {
+    while (next < bodies.length) await one(next++);
+  };
+  await Promise.all(Array.from({ length: given.number('parallel') ?? 4 }, work));
+  if (talkative(given)) {
+    const seconds = ((performance.now() - start) / 1000).toFixed(1);
+    say(`${bodies.length} requests in ${seconds} s, ${failures} failed`);
+  }
+  return failures > 0 ? 1 : 0;
+}

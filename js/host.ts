@@ -1,0 +1,69 @@
+// Owns what differs between hosts: where the package lies, reading a file or a URL, giving way to messages. Called by
+// abi/, weights/, thread/ and request.ts. Surprise: Node's modules are imported by a computed name, when first needed,
+// so that nothing Node-only is loaded in a browser or an edge isolate and bundlers leave the import alone.
+
+/** True in Node and in hosts that offer Node's modules. */
+export const isNode: boolean =
+  typeof process === 'object' && typeof process.versions?.node === 'string' && process.versions.node !== '';
+
+/** Whether this very file runs as TypeScript source (tests, Node with type stripping) and not as built JavaScript. */
+const fromSource = import.meta.url.endsWith('.ts');
+
+/** The package's root folder: above js/, or above build/js/. */
+export const packageRoot: URL = new URL(fromSource ? '../' : '../../', import.meta.url);
+
+/** The script of the engine's thread. From source it is the built one: a Worker cannot be given TypeScript. */
+export const threadScript: URL = fromSource
+  ? new URL('../build/js/thread/entry.js', import.meta.url)
+  : new URL('./thread/entry.js', import.meta.url);
+
+interface NodeModules {
+  'node:fs/promises': typeof import('node:fs/promises');
+  'node:fs': typeof import('node:fs');
+  'node:worker_threads': typeof import('node:worker_threads');
+  'node:os': typeof import('node:os');
+  'node:url': typeof import('node:url');
+}
+
+/** A module of Node's, or a clear error elsewhere. */
+export async function nodeModule<Name extends keyof NodeModules>(name: Name): Promise<NodeModules[Name]> {
+  if (!isNode) throw new Error(`${name} is needed, which this host does not have`);
+  const computed: string = name;
+  return (await import(/* @vite-ignore */ /* webpackIgnore: true */ computed)) as NodeModules[Name];
+}
+
+/** The bytes at a URL; `file:` ones through Node. Rejects with a plain Error that names the URL. */
+export async function readUrl(url: URL, fetcher: typeof fetch = fetch): Promise<Uint8Array> {
+  if (url.protocol === 'file:' && isNode) {
+    const { readFile } = await nodeModule('node:fs/promises');
+    return await readFile(url);
+  }
+  const response = await fetcher(url);
+  if (!response.ok) throw new Error(`${url.href}: HTTP status ${response.status}`);
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+/** The processors to compute with when the caller names no number: at most 8, since memory is the limit then. */
+export async function processorCount(): Promise<number> {
+  let count = typeof navigator === 'object' ? navigator.hardwareConcurrency : undefined;
+  if (!count && isNode) count = (await nodeModule('node:os')).availableParallelism();
+  return Math.max(1, Math.min(8, count ?? 1));
+}
+
+const waiting: (() => void)[] = [];
+let channel: MessageChannel | undefined;
+
+/** Lets messages that have arrived be handled, then goes on: without a timer's delay. */
+export function giveWay(): Promise<void> {
+  if (typeof setImmediate === 'function') return new Promise((resolve) => setImmediate(resolve));
+  if (typeof MessageChannel !== 'function') return new Promise((resolve) => setTimeout(resolve, 0));
+  if (!channel) {
+    channel = new MessageChannel();
+    channel.port1.onmessage = () => waiting.shift()?.();
+  }
+  const { port2 } = channel;
+  return new Promise((resolve) => {
+    waiting.push(resolve);
+    port2.postMessage(0);
+  });
+}

@@ -1,0 +1,107 @@
+// Owns the way from a chat-completions body to what the core is asked: images are collected from every spelling and
+// leave a gap for their handle, all else passes through. Called by ai.ts. Surprise: fields are not validated here but in
+// the core, once; only what cannot reach it is (images, streams, the signal).
+import { badRequest } from './errors.ts';
+import { parseSpelled, randomHex } from './json_text.ts';
+import { imageBytes, type MediaOptions } from './media.ts';
+import type { CoreRequest } from './thread/protocol.ts';
+import type { ChatBody } from './types.ts';
+
+/** A request ready for the engine, and what the answer's shape depends on. */
+export interface PreparedRequest {
+  core: CoreRequest;
+  stream: boolean;
+  includeUsage: boolean;
+  continuousUsage: boolean;
+  returnTokenIds: boolean;
+  logprobs: boolean;
+  /** A tool was named by tool_choice: content is then "" and never null. */
+  namedTool: boolean;
+  choices: number;
+  /** The caller's own request_id, if any. */
+  requestId: string | null;
+}
+
+type Fields = Record<string, unknown>;
+
+/** `body` as JSON text keeps the spelling of its numbers. Rejects with a BadRequestError, or the signal's reason. */
+export async function prepareRequest(body: ChatBody | string, media: MediaOptions): Promise<PreparedRequest> {
+  media.signal?.throwIfAborted();
+  const { fields, stringify } = fieldsOf(body);
+  const mark = `media-${randomHex(16)}:`;
+  const images: Uint8Array[] = [];
+  const put = (bytes: Uint8Array): string => `${mark}${images.push(bytes) - 1}`;
+  if (Array.isArray(fields['messages'])) {
+    const messages: unknown[] = [];
+    for (const message of fields['messages']) messages.push(await withoutImages(message, media, put));
+    fields['messages'] = messages;
+  }
+  media.signal?.throwIfAborted();
+  const { signal: _, ...plain } = fields;
+  const pieces = stringify(plain).split(new RegExp(`"${mark}\\d+"`));
+  const options = isFields(fields['stream_options']) ? fields['stream_options'] : null;
+  const stream = fields['stream'] === true;
+  const includeUsage = stream && options !== null && options['include_usage'] !== false;
+  return {
+    core: { body: pieces, images, dump: false },
+    stream,
+    includeUsage,
+    continuousUsage: includeUsage && options?.['continuous_usage_stats'] === true,
+    returnTokenIds: fields['return_token_ids'] === true,
+    logprobs: fields['logprobs'] === true,
+    namedTool: isFields(fields['tool_choice']),
+    choices: typeof fields['n'] === 'number' ? fields['n'] : 1,
+    requestId: typeof fields['request_id'] === 'string' ? fields['request_id'] : null,
+  };
+}
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function fieldsOf(body: ChatBody | string): { fields: Fields; stringify: (value: unknown) => string } {
+  let value: unknown = body;
+  let stringify = (plain: unknown): string => JSON.stringify(plain);
+  if (typeof body === 'string') {
+    try {
+      ({ value, stringify } = parseSpelled(body));
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw badRequest('invalid_json', `the request is not JSON: ${reason}`, null, error);
+    }
+  }
+  if (isFields(value)) return { fields: { ...value }, stringify };
+  const kind = Array.isArray(value) ? 'array' : value === null ? 'null' : typeof value;
+  throw badRequest('invalid_value', `the request must be an object with messages, got ${kind}`);
+}
+
+async function withoutImages(message: unknown, media: MediaOptions, put: (bytes: Uint8Array) => string): Promise<unknown> {
+  if (!isFields(message) || !Array.isArray(message['content'])) return message;
+  const content: unknown[] = [];
+  for (const part of message['content']) {
+    const image = imageOf(part);
+    if (!image) content.push(part);
+    else if (image.from !== null) {
+      content.push({ type: 'image', media: put(await imageBytes(image.from, media)), ...image.limits });
+    }
+  }
+  return { ...message, content };
+}
+
+/** What an image part names (null: nothing, the part is skipped) with its pixel limits; null for any other part. Known spellings, in this order:
+ *  {image_url: {url}} or {image_url: "..."} under any type, {type: "image", image | url | data | source}. */
+function imageOf(part: unknown): { from: unknown; limits: Fields } | null {
+  if (!isFields(part)) return null;
+  const limits: Fields = {};
+  for (const key of ['min_pixels', 'max_pixels']) if (part[key] !== undefined) limits[key] = part[key];
+  const type = part['type'];
+  if ('image_url' in part && (type === undefined || type === 'image_url' || type === 'image' || type === 'input_image')) {
+    const named = part['image_url'];
+    return { from: isFields(named) && !(named instanceof URL) && 'url' in named ? named['url'] : named, limits };
+  }
+  if (type !== 'image' && !(type === undefined && 'image' in part)) return null;
+  const source = part['source'];
+  if (isFields(source)) return { from: source['url'] ?? `data:;base64,${String(source['data'])}`, limits };
+  const key = ['image', 'url', 'data'].find((name) => name in part);
+  return { from: key && part[key], limits };
+}

@@ -1,0 +1,133 @@
+// Owns what `stream: true` resolves to: a real Response of SSE bytes that can instead be iterated over as chunks, or
+// asked for the assembled completion. Called by ai.ts. Surprise: the three ways share one queue, so only one of them can
+// be used, as with any Response body; leaving any of them early cancels the request.
+import { errorObject } from './errors.ts';
+import { ChunkMaker, CompletionBuilder, type Head } from './response.ts';
+import type { PreparedRequest } from './request.ts';
+import type { EngineEvent } from './thread/protocol.ts';
+import type { ChatCompletion, ChatCompletionChunk, ChatStream } from './types.ts';
+
+const encoder = new TextEncoder();
+const doneLine = 'data: [DONE]\n\n';
+
+/** One SSE event: LF only, one space after the colon. */
+export function sseLine(value: unknown): string {
+  return `data: ${JSON.stringify(value)}\n\n`;
+}
+
+/** The events of one request that an answer is made of, as they come, for one reader. */
+export class EventQueue {
+  readonly #events: EngineEvent[] = [];
+  #wake: (() => void) | undefined;
+  #failed = false;
+  #reason: unknown;
+
+  readonly push = (event: EngineEvent): void => {
+    if (event.type === 'progress' || event.type === 'dump') return;
+    this.#events.push(event);
+    this.#wake?.();
+  };
+
+  /** Makes next() reject from now on; events not read yet are dropped. */
+  fail(reason: unknown): void {
+    this.#failed = true;
+    this.#reason = reason;
+    this.#wake?.();
+  }
+
+  /** The next event, which stays in the queue. */
+  async peek(): Promise<EngineEvent> {
+    for (;;) {
+      if (this.#failed) throw this.#reason;
+      const [event] = this.#events;
+      if (event) return event;
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+  }
+
+  async next(): Promise<EngineEvent> {
+    const event = await this.peek();
+    this.#events.shift();
+    return event;
+  }
+}
+
+/** A response over `queue`; `cancel` stops the request. */
+export function streamResponse(head: Head, request: PreparedRequest, queue: EventQueue, cancel: () => void): ChatStream {
+  let over = false;
+  const leave = (): void => {
+    if (!over) cancel();
+    over = true;
+  };
+  const read = async (): Promise<EngineEvent> => {
+    try {
+      const event = await queue.next();
+      if (event.type === 'done' || event.type === 'error') over = true;
+      return event;
+    } catch (error) {
+      over = true;
+      throw error;
+    }
+  };
+
+  const maker = new ChunkMaker(head, request);
+  const body = new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        let text = '';
+        // pull() is only called again once something was enqueued, so events without chunks are passed over here.
+        while (text === '') {
+          const event = await read();
+          try {
+            for (const chunk of maker.add(event)) text += sseLine(chunk);
+          } catch (error) {
+            text = sseLine({ error: errorObject(error) });
+          }
+          if (over) text += doneLine;
+        }
+        controller.enqueue(encoder.encode(text));
+        if (over) controller.close();
+      },
+      cancel: leave,
+    },
+    { highWaterMark: 0 },
+  );
+  const response = new Response(body, {
+    headers: { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache' },
+  });
+
+  /** Takes the body for itself, so that nothing else can read it, and gives the way back. */
+  const claim = (): (() => void) => {
+    const reader = body.getReader();
+    return () => void reader.cancel().catch(() => undefined);
+  };
+
+  async function* chunks(): AsyncGenerator<ChatCompletionChunk, void, undefined> {
+    const release = claim();
+    try {
+      while (!over) yield* maker.add(await read());
+    } finally {
+      leave();
+      release();
+    }
+  }
+
+  async function assembled(): Promise<ChatCompletion> {
+    const release = claim();
+    const builder = new CompletionBuilder(head, request);
+    try {
+      for (;;) {
+        const whole = builder.add(await read());
+        if (whole) return whole;
+      }
+    } finally {
+      leave();
+      release();
+    }
+  }
+
+  return Object.defineProperties(response, {
+    [Symbol.asyncIterator]: { value: chunks },
+    json: { value: assembled },
+  }) as ChatStream;
+}

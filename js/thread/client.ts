@@ -1,0 +1,180 @@
+// Owns the engine as the calling thread sees it: the interface of engine.ts over a worker. Called by ai.ts. Surprise:
+// the worker keeps the process alive only while something is pending, so a program simply ends when it is done.
+import { engineCrashed, fromPlain, OcelliError, toPlain } from '../errors.ts';
+import { nodeModule, threadScript } from '../host.ts';
+import type { ProgressCallback } from '../weights/place.ts';
+import { type ShardSource, sourceFrom } from '../weights/source.ts';
+import { provide } from './host_source.ts';
+import type { Engine, EngineInfo, EngineOptions, EventSink, FromThread, Line, SourceName, ThreadCall, ToThread } from './protocol.ts';
+
+/** A line that can also fail, be let go and be ended. */
+export interface WorkerLine extends Line<ToThread, FromThread> {
+  onFailure(handler: (error: unknown) => void): void;
+  /** Whether the worker keeps the process alive. */
+  hold(alive: boolean): void;
+  end(): void;
+}
+
+/** Whether this host has workers at all. */
+export async function workersExist(): Promise<boolean> {
+  if (typeof Worker === 'function') return true;
+  return await nodeModule('node:worker_threads').then(
+    (threads) => typeof threads.Worker === 'function',
+    () => false,
+  );
+}
+
+async function startWorker(): Promise<WorkerLine> {
+  if (typeof Worker === 'function') {
+    const worker = new Worker(threadScript, { type: 'module', name: 'ocelli' });
+    return {
+      post: (message, transfer = []) => worker.postMessage(message, transfer),
+      listen: (handler) => worker.addEventListener('message', (event) => handler(event.data as FromThread)),
+      onFailure(handler) {
+        worker.addEventListener('error', (event) => handler(new Error(event.message || 'its worker failed to start')));
+      },
+      hold: () => undefined,
+      end: () => worker.terminate(),
+    };
+  }
+  const threads = await nodeModule('node:worker_threads');
+  const worker = new threads.Worker(threadScript, { name: 'ocelli' });
+  return {
+    post: (message, transfer = []) => worker.postMessage(message, transfer as never[]),
+    listen: (handler) => void worker.on('message', handler),
+    onFailure(handler) {
+      worker.on('error', handler);
+      worker.on('exit', (code) => handler(new Error(`its thread ended with exit code ${code}`)));
+    },
+    hold: (alive) => (alive ? worker.ref() : worker.unref()),
+    end: () => void worker.terminate(),
+  };
+}
+
+/** Opens an engine in a worker. `source` is a model's folder or URL, or the caller's own. */
+export async function openThreadEngine(
+  options: EngineOptions,
+  source: string | ShardSource,
+  progress?: ProgressCallback,
+): Promise<Engine> {
+  return await openOverLine(await startWorker(), options, source, progress);
+}
+
+interface Waiting {
+  resolve(value: unknown): void;
+  reject(error: unknown): void;
+}
+
+/** The same over a given line; apart for tests. */
+export async function openOverLine(
+  line: WorkerLine,
+  options: EngineOptions,
+  source: string | ShardSource,
+  progress?: ProgressCallback,
+): Promise<Engine> {
+  const waiting = new Map<number, Waiting>();
+  const sinks = new Map<number, EventSink>();
+  let opening: { resolve(info: EngineInfo): void; reject(error: unknown): void } | null = null;
+  let dead = false;
+  let last = 0;
+
+  const hold = (): void => line.hold(opening !== null || waiting.size > 0 || sinks.size > 0);
+  const die = (error: OcelliError): void => {
+    if (dead) return;
+    dead = true;
+    opening?.reject(error);
+    opening = null;
+    for (const { reject } of waiting.values()) reject(error);
+    waiting.clear();
+    const { code, message, param, status: http } = error;
+    for (const sink of sinks.values()) sink({ type: 'error', status: 900, code, http, message, param });
+    sinks.clear();
+    line.end();
+  };
+
+  const receive = (message: FromThread): void => {
+    if (dead) return;
+    switch (message.type) {
+      case 'opened':
+        opening?.resolve(message.info);
+        opening = null;
+        break;
+      case 'failed':
+        return die(fromPlain(message.error));
+      case 'progress':
+        progress?.(message.bytes, message.total);
+        break;
+      case 'reply':
+        waiting.get(message.id)?.resolve(message.value);
+        waiting.delete(message.id);
+        break;
+      case 'refused':
+        waiting.get(message.id)?.reject(fromPlain(message.error));
+        waiting.delete(message.id);
+        sinks.delete(message.id);
+        if (message.dead) die(engineCrashed(message.error.message));
+        break;
+      case 'events':
+        for (const { id, event } of message.events) {
+          const sink = sinks.get(id);
+          if (event.type === 'done' || event.type === 'error') sinks.delete(id);
+          sink?.(event);
+        }
+        if (message.dead) die(engineCrashed('it crashed'));
+        break;
+      case 'need':
+        void provide(line, message, typeof source === 'string' ? sourceFrom(source) : source);
+        break;
+    }
+    hold();
+  };
+
+  const ask = (id: number, message: ToThread): Promise<unknown> => {
+    if (dead) return Promise.reject(engineCrashed('it is closed'));
+    return new Promise((resolve, reject) => {
+      waiting.set(id, { resolve, reject });
+      hold();
+      line.post(message);
+    });
+  };
+  const call = (request: ThreadCall): Promise<unknown> => {
+    const id = ++last;
+    return ask(id, { type: 'call', id, call: request });
+  };
+
+  line.listen(receive);
+  line.onFailure((error) => die(error instanceof OcelliError ? error : engineCrashed(error)));
+  const name: SourceName = typeof source === 'string' ? { model: source } : 'host';
+  const info = await new Promise<EngineInfo>((resolve, reject) => {
+    opening = { resolve, reject };
+    hold();
+    try {
+      line.post({ type: 'open', options, source: name });
+    } catch (error) {
+      die(fromPlain(toPlain(error)));
+    }
+  });
+
+  return {
+    info,
+    get dead() {
+      return dead;
+    },
+    async start(request, sink) {
+      const id = ++last;
+      sinks.set(id, sink);
+      await ask(id, { type: 'start', id, request });
+      return () => {
+        if (!dead && sinks.has(id)) line.post({ type: 'cancel', id });
+      };
+    },
+    tokenize: async (text, addedTokens) => (await call({ name: 'tokenize', text, addedTokens })) as number[],
+    detokenize: async (ids, skipSpecial) => (await call({ name: 'detokenize', ids, skipSpecial })) as string,
+    stats: () => call({ name: 'stats' }),
+    async close() {
+      if (dead) return;
+      await call({ name: 'close' }).catch(() => undefined);
+      die(new OcelliError(500, 'engine_closed', 'the engine was closed'));
+    },
+  };
+}

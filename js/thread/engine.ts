@@ -1,0 +1,186 @@
+// Owns the engine in this very thread: it opens a core, places the weights and pulls steps while requests are open.
+// Called by entry.ts (in a worker) and by ai.ts where there are no workers. Surprise: between two steps messages get
+// their turn, and that is all it takes for a cancel to work within one step.
+import type { Calls } from '../abi/calls.ts';
+import { loadCore, type LoadedCore } from '../abi/load.ts';
+import { badRequest, engineCrashed, OcelliError, toPlain } from '../errors.ts';
+import { giveWay } from '../host.ts';
+import { placeShards, type ProgressCallback } from '../weights/place.ts';
+import type { Manifest, ShardSource } from '../weights/source.ts';
+import type { CoreRequest, DumpFile, Engine, EngineEvent, EngineInfo, EngineOptions, EventSink } from './protocol.ts';
+
+interface Running {
+  sink: EventSink;
+  media: number[];
+  dump: boolean;
+  images: number;
+}
+
+export type CoreLoader = (options: EngineOptions) => Promise<LoadedCore>;
+
+/** Opens an engine here. `load` is for tests. */
+export async function openEngine(
+  options: EngineOptions,
+  source: ShardSource,
+  progress?: ProgressCallback,
+  load: CoreLoader = loadCore,
+): Promise<Engine> {
+  const bytes = await source.manifest();
+  const manifest = parseManifest(bytes);
+  const core = await load(options);
+  try {
+    const open = { ...options.open, threads: core.threads };
+    const plan = core.calls.plan(bytes, open);
+    const handle = core.calls.open(bytes, open);
+    const wanted = options.tokenizerOnly ? (info: { holds: string[] }) => info.holds.includes('tokenizer') : undefined;
+    await placeShards(core.calls, handle, manifest, source, progress, wanted);
+    if (!options.tokenizerOnly) core.calls.ready(handle);
+    const context = (plan as { context?: number } | null)?.context ?? open.context ?? manifest.config.text.context;
+    return engineOf(core, handle, {
+      model: manifest.name,
+      variant: core.variant,
+      threads: core.threads,
+      compute: open.compute ?? 'fast',
+      context,
+      precision: manifest.precision,
+      plan,
+    });
+  } catch (error) {
+    core.stop();
+    throw error;
+  }
+}
+
+/** The manifest as JavaScript reads it; the core checks all the rest. */
+export function parseManifest(bytes: Uint8Array): Manifest {
+  let manifest: Manifest | null = null;
+  try {
+    manifest = JSON.parse(new TextDecoder().decode(bytes)) as Manifest;
+  } catch (error) {
+    throw new OcelliError(500, 'invalid_manifest', `manifest.json is not JSON: ${toPlain(error).message}`);
+  }
+  if (!Array.isArray(manifest?.shards) || typeof manifest.name !== 'string') {
+    throw new OcelliError(500, 'invalid_manifest', 'manifest.json has no name or no list of shards');
+  }
+  return manifest;
+}
+
+function engineOf(core: LoadedCore, handle: number, info: EngineInfo): Engine {
+  const calls: Calls = core.calls;
+  const running = new Map<number, Running>();
+  let dead = false;
+  let looping = false;
+
+  /** What a request held is given back; the core may be gone by then. */
+  const release = (request: number, { media }: Running): void => {
+    running.delete(request);
+    if (dead) return;
+    calls.requestClose(handle, request);
+    for (const one of media) calls.mediaDrop(handle, one);
+  };
+
+  const crash = (error: unknown): void => {
+    dead = true;
+    const known = error instanceof OcelliError ? error : engineCrashed(error);
+    const event: EngineEvent = {
+      type: 'error',
+      status: 900,
+      code: known.code,
+      http: known.status,
+      message: known.message,
+      param: known.param,
+    };
+    const pending = [...running.values()];
+    running.clear();
+    core.stop();
+    for (const { sink } of pending) sink(event);
+  };
+
+  const dumped = (request: number, images: number): DumpFile[] => {
+    const names = ['prompt.json', ...Array.from({ length: images }, (_, n) => `vision_${n}`)];
+    return names.map((name) => ({ name, ...calls.dump(handle, request, name) }));
+  };
+
+  const drain = (): void => {
+    for (let next = calls.nextEvent(handle); next; next = calls.nextEvent(handle)) {
+      const { request, event } = next;
+      const one = running.get(request);
+      if (!one) continue;
+      if (event.type === 'prompt') one.images = event.images.length;
+      if (event.type === 'done' && one.dump) one.sink({ type: 'dump', files: dumped(request, one.images) });
+      if (event.type === 'done' || event.type === 'error') release(request, one);
+      one.sink(event);
+    }
+  };
+
+  const loop = async (): Promise<void> => {
+    if (looping) return;
+    looping = true;
+    try {
+      while (running.size > 0 && !dead) {
+        const more = calls.step(handle);
+        drain();
+        if (!more && running.size > 0) throw new Error('the core has nothing to do, but requests are open');
+        await giveWay();
+      }
+    } catch (error) {
+      if (!dead) crash(error);
+    } finally {
+      looping = false;
+    }
+  };
+
+  const alive = <T>(work: () => T): T => {
+    if (dead) throw engineCrashed('it is closed');
+    try {
+      return work();
+    } catch (error) {
+      if (error instanceof OcelliError && error.code === 'engine_crashed') crash(error);
+      throw error;
+    }
+  };
+
+  const open = (request: CoreRequest, sink: EventSink): number => {
+    const media: number[] = [];
+    try {
+      for (const image of request.images) media.push(calls.mediaPut(handle, image));
+      let body = request.body[0] ?? '';
+      for (const [i, one] of media.entries()) body += one + (request.body[i + 1] ?? '');
+      const opened = calls.requestOpen(handle, body);
+      running.set(opened, { sink, media, dump: request.dump, images: media.length });
+      return opened;
+    } catch (error) {
+      if (!(error instanceof OcelliError && error.code === 'engine_crashed')) {
+        for (const one of media) calls.mediaDrop(handle, one);
+      }
+      throw error;
+    }
+  };
+
+  return {
+    info,
+    get dead() {
+      return dead;
+    },
+    async start(request, sink) {
+      const opened = alive(() => open(request, sink));
+      // Not at once: the caller first learns that the request was accepted.
+      void giveWay().then(loop);
+      return () => {
+        if (!dead && running.has(opened)) alive(() => calls.requestCancel(handle, opened));
+      };
+    },
+    tokenize: async (text, addedTokens) => alive(() => calls.tokenize(handle, text, addedTokens)),
+    async detokenize(ids, skipSpecial) {
+      const wrong = ids.find((id) => !Number.isInteger(id));
+      if (wrong !== undefined) throw badRequest('invalid_token_id', `token id ${wrong} is not an integer`, 'tokens');
+      return alive(() => calls.detokenize(handle, ids, skipSpecial));
+    },
+    stats: async () => alive(() => calls.stats(handle)),
+    async close() {
+      if (dead) return;
+      crash(new OcelliError(500, 'engine_closed', 'the engine was closed'));
+      calls.close(handle);
+    },
+  };
+}

@@ -1,0 +1,95 @@
+// Owns what an engine offers and the messages that carry it across a thread. Implemented by engine.ts (in process) and
+// client.ts (in a worker). Surprise: a request's body comes in pieces, cut where the handles of its images belong, so
+// that numbers in it keep the spelling of the caller's text.
+import type { Compute, CoreEvent, OpenOptions } from '../abi/calls.ts';
+import type { VariantName } from '../abi/variants.ts';
+import type { PlainError } from '../errors.ts';
+import type { ShardInfo } from '../weights/source.ts';
+
+export interface CoreRequest {
+  /** images.length + 1 pieces of the request's JSON; between them go the media handles. */
+  body: string[];
+  images: Uint8Array[];
+  /** Whether an event "dump" is wanted before "done". */
+  dump: boolean;
+}
+
+/** One thing for --dump: JSON text ("prompt.json") or f32 rows ("vision_0"). */
+export interface DumpFile {
+  name: string;
+  data: Uint8Array;
+  rows: number;
+  columns: number;
+}
+
+export type EngineEvent = CoreEvent | { type: 'dump'; files: DumpFile[] };
+/** Gets a request's events; "done" or "error" is the last. */
+export type EventSink = (event: EngineEvent) => void;
+
+export interface EngineInfo {
+  /** The manifest's name. */
+  model: string;
+  variant: VariantName | 'custom';
+  threads: number;
+  compute: Compute;
+  /** Tokens of prompt and answer together. */
+  context: number;
+  precision: { linear: string; vision: string; embedding: string };
+  /** What ocelli_plan() said. */
+  plan: unknown;
+}
+
+export interface Engine {
+  readonly info: EngineInfo;
+  /** True after a crash or close(): nothing works any more. */
+  readonly dead: boolean;
+  /** Opens a request and resolves to a function that cancels it; rejects when the core refuses it. */
+  start(request: CoreRequest, sink: EventSink): Promise<() => void>;
+  tokenize(text: string, addedTokens: boolean): Promise<number[]>;
+  detokenize(ids: readonly number[], skipSpecial: boolean): Promise<string>;
+  stats(): Promise<unknown>;
+  close(): Promise<void>;
+}
+
+/** How an engine is opened; crosses a thread as it is. */
+export interface EngineOptions {
+  variant?: VariantName;
+  wasm?: WebAssembly.Module;
+  threads: number;
+  open: Omit<OpenOptions, 'threads'>;
+  /** Only the tokenizer's shards are placed: tokenize() works, start() does not. */
+  tokenizerOnly?: boolean;
+}
+
+/** Where the bytes come from, as a thread can be told; 'host': ask the other side. */
+export type SourceName = { model: string } | 'host';
+
+export type ToThread =
+  | { type: 'open'; options: EngineOptions; source: SourceName }
+  | { type: 'start'; id: number; request: CoreRequest }
+  | { type: 'cancel'; id: number }
+  | { type: 'call'; id: number; call: ThreadCall }
+  | { type: 'piece'; id: number; bytes: Uint8Array }
+  | { type: 'end'; id: number; error: PlainError | null };
+
+export type ThreadCall =
+  | { name: 'tokenize'; text: string; addedTokens: boolean }
+  | { name: 'detokenize'; ids: readonly number[]; skipSpecial: boolean }
+  | { name: 'stats' }
+  | { name: 'close' };
+
+export type FromThread =
+  | { type: 'opened'; info: EngineInfo }
+  | { type: 'failed'; error: PlainError }
+  | { type: 'progress'; bytes: number; total: number }
+  | { type: 'reply'; id: number; value: unknown }
+  | { type: 'refused'; id: number; error: PlainError; dead: boolean }
+  | { type: 'events'; events: { id: number; event: EngineEvent }[]; dead: boolean }
+  /** Asks for a shard, or for the manifest when info is null; pieces and an end come back under this id. */
+  | { type: 'need'; id: number; index: number; info: ShardInfo | null };
+
+/** Either end of the line between two threads. */
+export interface Line<Out, In> {
+  post(message: Out, transfer?: Transferable[]): void;
+  listen(handler: (message: In) => void): void;
+}

@@ -1,0 +1,74 @@
+// Owns the thread's side of the line: it opens an engine and answers the messages of client.ts. Called by entry.ts.
+// Surprise: a failure that kills the engine is reported with dead = true, and the client then throws the whole thread
+// away.
+import { OcelliError, toPlain } from '../errors.ts';
+import { sourceFrom } from '../weights/source.ts';
+import { type CoreLoader, openEngine } from './engine.ts';
+import { hostSource } from './host_source.ts';
+import type { Engine, EngineEvent, FromThread, Line, ThreadCall, ToThread } from './protocol.ts';
+
+/** Serves one engine over `line`. `load` is for tests. */
+export function serve(line: Line<FromThread, ToThread>, load?: CoreLoader): void {
+  let engine: Engine | undefined;
+  const cancels = new Map<number, () => void>();
+  const asked = hostSource(line);
+  const theEngine = (): Engine => {
+    if (!engine) throw new OcelliError(503, 'not_ready', 'the engine is not open yet');
+    return engine;
+  };
+
+  let events: { id: number; event: EngineEvent }[] = [];
+  const flush = (): void => {
+    if (events.length === 0) return;
+    line.post({ type: 'events', events, dead: engine?.dead ?? false });
+    events = [];
+  };
+  // Events of one step travel together.
+  const emit = (id: number, event: EngineEvent): void => {
+    if (event.type === 'done' || event.type === 'error') cancels.delete(id);
+    if (events.push({ id, event }) === 1) queueMicrotask(flush);
+  };
+
+  const answer = async (id: number, work: () => Promise<unknown>): Promise<void> => {
+    try {
+      line.post({ type: 'reply', id, value: await work() });
+    } catch (error) {
+      line.post({ type: 'refused', id, error: toPlain(error), dead: engine?.dead ?? false });
+    }
+  };
+
+  const perform = async (call: ThreadCall): Promise<unknown> => {
+    if (call.name === 'tokenize') return await theEngine().tokenize(call.text, call.addedTokens);
+    if (call.name === 'detokenize') return await theEngine().detokenize(call.ids, call.skipSpecial);
+    if (call.name === 'stats') return await theEngine().stats();
+    return await engine?.close();
+  };
+
+  const open = async (message: ToThread & { type: 'open' }): Promise<void> => {
+    try {
+      const source = message.source === 'host' ? asked.source : sourceFrom(message.source.model);
+      const progress = (bytes: number, total: number): void => line.post({ type: 'progress', bytes, total });
+      engine = await openEngine(message.options, source, progress, load);
+      line.post({ type: 'opened', info: engine.info });
+    } catch (error) {
+      line.post({ type: 'failed', error: toPlain(error) });
+    }
+  };
+
+  line.listen((message) => {
+    switch (message.type) {
+      case 'open':
+        return void open(message);
+      case 'start':
+        return void answer(message.id, async () => {
+          cancels.set(message.id, await theEngine().start(message.request, (event) => emit(message.id, event)));
+        });
+      case 'cancel':
+        return cancels.get(message.id)?.();
+      case 'call':
+        return void answer(message.id, () => perform(message.call));
+      default:
+        return asked.receive(message);
+    }
+  });
+}

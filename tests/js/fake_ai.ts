@@ -1,0 +1,48 @@
+// An AI on a scripted core, in this thread or behind a line as a worker would be. Used by the tests of js/.
+import { createAI, type AI, type AIOptions } from '../../js/ai.ts';
+import { openOverLine, type WorkerLine } from '../../js/thread/client.ts';
+import { openEngine } from '../../js/thread/engine.ts';
+import type { Engine, FromThread, ToThread } from '../../js/thread/protocol.ts';
+import { serve } from '../../js/thread/serve.ts';
+import { type FakeCore, fakeSource } from './fake_core.ts';
+
+export type Place = 'inline' | 'line';
+
+/** Both ends of a line over a MessageChannel: what crosses is cloned, as between threads. */
+export function linePair(core: FakeCore): WorkerLine & { ended: boolean; failNow(error: Error): void } {
+  const { port1, port2 } = new MessageChannel();
+  let failure: ((error: unknown) => void) | undefined;
+  serve(
+    {
+      post: (message: FromThread) => port2.postMessage(message),
+      listen: (handler) => void (port2.onmessage = ({ data }) => handler(data as ToThread)),
+    },
+    async () => core.loaded,
+  );
+  const line = {
+    ended: false,
+    post: (message: ToThread) => port1.postMessage(message),
+    listen: (handler: (message: FromThread) => void) => void (port1.onmessage = ({ data }) => handler(data as FromThread)),
+    onFailure: (handler: (error: unknown) => void) => void (failure = handler),
+    failNow: (error: Error) => failure?.(error),
+    hold: () => undefined,
+    end() {
+      line.ended = true;
+      port1.close();
+      port2.close();
+    },
+  };
+  return line;
+}
+
+/** An engine on `core`. */
+export async function fakeEngine(core: FakeCore, place: Place, source = fakeSource()): Promise<Engine> {
+  const options = { threads: 2, open: {} };
+  if (place === 'inline') return await openEngine(options, source, undefined, async () => core.loaded);
+  return await openOverLine(linePair(core), options, source);
+}
+
+/** An AI whose engines come from `next`, asked anew after a crash. */
+export function fakeAI(next: () => FakeCore, place: Place, options: AIOptions = {}): AI {
+  return createAI(options, () => fakeEngine(next(), place));
+}

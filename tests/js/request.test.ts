@@ -1,0 +1,154 @@
+// What the core is asked: images out of every spelling, the text as it was, numbers as they were spelled.
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parseSpelled } from '../../js/json_text.ts';
+import { fromDataUrl, mediaDefaults, type MediaOptions } from '../../js/media.ts';
+import { prepareRequest } from '../../js/request.ts';
+import type { ChatBody } from '../../js/types.ts';
+
+const options: MediaOptions = { ...mediaDefaults, fetch: globalThis.fetch, fileImages: true, signal: undefined };
+const pixels = Uint8Array.from([1, 2, 3, 250, 251, 252]);
+const dataUrl = `data:image/png;base64,${Buffer.from(pixels).toString('base64')}`;
+
+/** The JSON for the core with handles 100, 101, ... and the bytes that they stand for. */
+async function asked(body: ChatBody | string, changes: Partial<MediaOptions> = {}) {
+  const { core } = await prepareRequest(body, { ...options, ...changes });
+  expect(core.body.length).toBe(core.images.length + 1);
+  return { json: core.body.reduce((all, piece, i) => `${all}${99 + i}${piece}`), images: core.images };
+}
+const withPart = (part: unknown): ChatBody => ({ messages: [{ role: 'user', content: [part as never] }] });
+
+let server: Server;
+let base = '';
+let folder = '';
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'ocelli-'));
+  server = createServer((request, response) => {
+    if (request.url === '/image') response.end(pixels);
+    else if (request.url === '/moved') response.writeHead(302, { location: '/image' }).end();
+    else if (request.url === '/large') {
+      response.write(new Uint8Array(5000));
+      response.end(new Uint8Array(5000));
+    } else if (request.url !== '/slow') response.writeHead(404).end('none');
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+});
+afterAll(() => {
+  server.closeAllConnections();
+  server.close();
+});
+
+describe('images', () => {
+  it.each([
+    ['image_url with an object', { type: 'image_url', image_url: { url: dataUrl, detail: 'high' } }],
+    ['image_url with a bare string', { type: 'image_url', image_url: dataUrl }],
+    ['image_url without a type', { image_url: { url: dataUrl } }],
+    ['image with a string', { type: 'image', image: dataUrl }],
+    ['image without a type', { image: dataUrl }],
+    ['image with bytes', { type: 'image', image: pixels }],
+    ['image with a buffer', { type: 'image', image: pixels.buffer }],
+    ['image with a blob', { type: 'image', image: new Blob([pixels]) }],
+    ['image with a URL object', { type: 'image', image: new URL(dataUrl) }],
+    ['image with a source', { type: 'image', source: { type: 'base64', data: dataUrl.slice(22) } }],
+    ['input_image', { type: 'input_image', image_url: dataUrl }],
+  ])('%s', async (_, part) => {
+    const { json, images } = await asked(withPart(part));
+    expect(json).toBe('{"messages":[{"role":"user","content":[{"type":"image","media":100}]}]}');
+    expect(images.map((one) => [...one])).toEqual([[...pixels]]);
+  });
+
+  it('keeps the order of parts, the pixel limits and all other fields', async () => {
+    const part = { type: 'image', image: dataUrl, min_pixels: 3136, max_pixels: 100352 };
+    const content = [{ type: 'text', text: 'first' }, part, { type: 'text', text: 'then' }, part] as never;
+    const { json, images } = await asked({ top_k: 5, messages: [{ role: 'user', content }, { role: 'user', content: 'x' }] });
+    const image = (handle: number): string => `{"type":"image","media":${handle},"min_pixels":3136,"max_pixels":100352}`;
+    expect(json).toBe(
+      `{"top_k":5,"messages":[{"role":"user","content":[{"type":"text","text":"first"},${image(100)},` +
+        `{"type":"text","text":"then"},${image(101)}]},{"role":"user","content":"x"}]}`,
+    );
+    expect(images.length).toBe(2);
+  });
+
+  it('skips a part whose image is null and leaves unknown parts to the core', async () => {
+    const content = [{ type: 'image_url', image_url: null }, { type: 'odd', x: 1 }] as never;
+    expect((await asked({ messages: [{ role: 'user', content }] })).json).toContain('"content":[{"type":"odd","x":1}]');
+  });
+
+  it.each([
+    ['parameters', `data:image/png;charset=utf-8;base64,${Buffer.from(pixels).toString('base64')}`],
+    ['capital letters', `DATA:image/png;BASE64,${Buffer.from(pixels).toString('base64')}`],
+    ['the URL alphabet without padding', `data:;base64,${Buffer.from(pixels).toString('base64url')}`],
+    ['line breaks', `data:image/png;base64,AQID\r\n+vv8`],
+    ['percent escapes', 'data:image/png,%01%02%03%fa%fb%fc'],
+    ['escaped base64', `data:image/png;base64,AQID%2Bvv8`],
+  ])('a data URL with %s', (_, url) => expect([...fromDataUrl(url)]).toEqual([...pixels]));
+
+  it('fetches http and reads files', async () => {
+    const path = join(folder, 'an image.png');
+    writeFileSync(path, pixels);
+    for (const url of [`${base}/image`, `${base}/moved`, pathToFileURL(path).href]) {
+      const { images } = await asked(withPart({ type: 'image_url', image_url: { url } }));
+      expect([...(images[0] ?? [])]).toEqual([...pixels]);
+    }
+  });
+
+  it.each([
+    ['a status', () => `${base}/none`, /127\.0\.0\.1:\d+ cannot be fetched: HTTP status 404/],
+    ['no server', () => 'http://127.0.0.1:9/x', /127\.0\.0\.1:9 cannot be fetched: .*(ECONNREFUSED|bad port)/],
+    ['silence', () => `${base}/slow`, /cannot be fetched: no answer in 80 ms/],
+    ['too many bytes', () => `${base}/large`, /larger than the limit of 6000 bytes/],
+    ['no scheme', () => 'cat.png', /"cat\.png" has no scheme; data:, http: and https: are known/],
+    ['another scheme', () => 'ftp://x/y', /has the scheme ftp:/],
+    ['no data', () => 'data:image/png;base64', /no comma/],
+    ['bad base64', () => 'data:image/png;base64,@@@', /not base64/],
+    ['a missing file', () => 'file:///nowhere/x.png', /cannot be read: ENOENT/],
+    ['a number', () => 5, /must be given as a URL or as bytes, got number/],
+  ])('says what is wrong: %s', async (_, url, message) => {
+    const limits = { imageTimeoutMs: 80, imageBytesMax: 6000 };
+    const work = asked(withPart({ type: 'image_url', image_url: { url: url() } }), limits);
+    await expect(work).rejects.toMatchObject({ status: 400, type: 'BadRequestError', param: 'messages' });
+    await expect(work).rejects.toThrow(message);
+  });
+
+  it('reads no files where that is not allowed', async () => {
+    const work = asked(withPart({ type: 'image', image: pathToFileURL(import.meta.filename ?? '/x').href }), { fileImages: false });
+    await expect(work).rejects.toThrow(/file: image URLs are not allowed/);
+  });
+
+  it('stops a download when the signal says so', async () => {
+    const control = new AbortController();
+    setTimeout(() => control.abort(new Error('enough')), 20);
+    const work = asked(withPart({ type: 'image', image: `${base}/slow` }), { signal: control.signal });
+    await expect(work).rejects.toThrow('enough');
+  });
+});
+
+describe('bodies as text', () => {
+  it('keep the spelling of numbers', async () => {
+    const text = '{"seed":9223372036854775807,"tools":[{"minimum":1.0,"maximum":1e3,"s":"1.0 \\" 2.0"}],"messages":[]}';
+    expect((await asked(text)).json).toBe(text);
+  });
+  it('lose white space and nothing else', () => {
+    const { value, stringify } = parseSpelled(' { "a" : [ -0.0 , 2.50 ] , "b" : "\\u0041" } ');
+    expect(stringify(value)).toBe('{"a":[-0.0,2.50],"b":"A"}');
+  });
+  it('may be large', () => {
+    const text = `{"x":"${'A1'.repeat(8 << 20)}","y":1.0}`;
+    const { value, stringify } = parseSpelled(text);
+    expect(stringify(value)).toBe(text);
+  });
+  it.each([
+    ['{"messages":', /not JSON/],
+    ['[1]', /must be an object with messages, got array/],
+    ['null', /got null/],
+  ])('%s is refused', async (text, message) => {
+    await expect(asked(text)).rejects.toMatchObject({ status: 400 });
+    await expect(asked(text)).rejects.toThrow(message);
+  });
+});
