@@ -63,7 +63,11 @@ export interface AI {
    * One chat completion. `body` may be JSON text: then numbers keep their spelling (1.0 stays 1.0 in prompts with tools)
    * and the type of the result depends on its "stream". Rejects with an OcelliError, or the signal's reason.
    */
-  run(model: string | null | undefined, body: RunBody & { stream: true }, extras?: RunExtras): Promise<ChatStream>;
+  run(
+    model: string | null | undefined,
+    body: RunBody & { stream: true },
+    extras?: RunExtras,
+  ): Promise<ChatStream>;
   run(
     model: string | null | undefined,
     body: RunBody & { stream?: false | null },
@@ -88,10 +92,17 @@ export interface AI {
 export const demoModel: URL = new URL('models/demo/container/', packageRoot);
 
 /** An AI with these options. `opener` makes its engines; it is for tests. */
-export function createAI(options: AIOptions = {}, opener: (options: AIOptions) => Promise<Engine> = openFor): AI {
+export function createAI(
+  options: AIOptions = {},
+  opener: (options: AIOptions) => Promise<Engine> = openFor,
+): AI {
   const { models = [], threads } = options;
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 64)) {
-    throw badRequest('invalid_value', `threads must be an integer from 1 to 64, got ${String(threads)}`, 'threads');
+    throw badRequest(
+      'invalid_value',
+      `threads must be an integer from 1 to 64, got ${String(threads)}`,
+      'threads',
+    );
   }
   let opening: Promise<Engine> | null = null;
   const engine = async (): Promise<Engine> => {
@@ -107,7 +118,11 @@ export function createAI(options: AIOptions = {}, opener: (options: AIOptions) =
       throw error;
     });
 
-  async function run(model: string | null | undefined, body: RunBody | string, extras: RunExtras = {}) {
+  async function run(
+    model: string | null | undefined,
+    body: RunBody | string,
+    extras: RunExtras = {},
+  ) {
     const signal = extras.signal ?? (typeof body === 'object' ? body?.signal : undefined);
     const request = await prepareRequest(body, mediaOptions(options, signal));
     const current = await abortable(open(), signal);
@@ -121,7 +136,8 @@ export function createAI(options: AIOptions = {}, opener: (options: AIOptions) =
     const sink = (event: EngineEvent): void => {
       extras.onEvent?.(event);
       queue.push(event);
-      if (event.type === 'done' || event.type === 'error') signal?.removeEventListener('abort', abort);
+      if (event.type === 'done' || event.type === 'error')
+        signal?.removeEventListener('abort', abort);
     };
     stop = await current.start({ ...request.core, dump: extras.dump ?? false }, sink);
     signal?.addEventListener('abort', abort);
@@ -142,8 +158,10 @@ export function createAI(options: AIOptions = {}, opener: (options: AIOptions) =
   return {
     run: run as AI['run'],
     info: async () => (await open()).info,
-    tokenize: async (text, { addedTokens = true } = {}) => (await open()).tokenize(text, addedTokens),
-    detokenize: async (ids, { skipSpecial = false } = {}) => (await open()).detokenize(ids, skipSpecial),
+    tokenize: async (text, { addedTokens = true } = {}) =>
+      (await open()).tokenize(text, addedTokens),
+    detokenize: async (ids, { skipSpecial = false } = {}) =>
+      (await open()).detokenize(ids, skipSpecial),
     stats: async () => (await open()).stats(),
     async close() {
       const current = opening;
@@ -194,13 +212,23 @@ async function openFor(options: AIOptions): Promise<Engine> {
   const named = typeof model === 'string' || model instanceof URL;
   try {
     if (!inWorker) {
-      return await openEngine(engineOptions, named ? sourceFrom(model, fetcher) : model, options.onProgress);
+      return await openEngine(
+        engineOptions,
+        named ? sourceFrom(model, fetcher) : model,
+        options.onProgress,
+      );
     }
     // A fetch of the caller's cannot cross into the worker; then the bytes are read on this side.
     const source = !named ? model : fetcher ? sourceFrom(model, fetcher) : String(model);
     return await openThreadEngine(engineOptions, source, options.onProgress);
   } catch (error) {
     if (error instanceof OcelliError || !(error instanceof Error)) throw error;
-    throw new OcelliError(500, 'internal_error', `the engine cannot be opened: ${error.message}`, null, error);
+    throw new OcelliError(
+      500,
+      'internal_error',
+      `the engine cannot be opened: ${error.message}`,
+      null,
+      error,
+    );
   }
 }

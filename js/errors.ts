@@ -19,7 +19,13 @@ export class OcelliError extends Error {
   readonly type: string;
   readonly param: string | null;
 
-  constructor(status: number, code: string, message: string, param: string | null = null, cause?: unknown) {
+  constructor(
+    status: number,
+    code: string,
+    message: string,
+    param: string | null = null,
+    cause?: unknown,
+  ) {
     super(message, cause === undefined ? undefined : { cause });
     this.status = status;
     this.code = code;
@@ -44,7 +50,12 @@ function typeOfStatus(status: number): string {
   }
 }
 
-export function badRequest(code: string, message: string, param: string | null = null, cause?: unknown): OcelliError {
+export function badRequest(
+  code: string,
+  message: string,
+  param: string | null = null,
+  cause?: unknown,
+): OcelliError {
   return new OcelliError(400, code, message, param, cause);
 }
 
@@ -78,7 +89,12 @@ export function fromPlain(error: PlainError): OcelliError {
 }
 
 /** The `error` object of an HTTP body or of an SSE event: vLLM's, with the status as its code. */
-export function errorObject(error: unknown): { message: string; type: string; param: string | null; code: number } {
+export function errorObject(error: unknown): {
+  message: string;
+  type: string;
+  param: string | null;
+  code: number;
+} {
   const known = error instanceof OcelliError ? error : fromPlain(toPlain(error));
   return { message: known.message, type: known.type, param: known.param, code: known.status };
 }

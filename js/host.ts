@@ -4,7 +4,9 @@
 
 /** True in Node and in hosts that offer Node's modules. */
 export const isNode: boolean =
-  typeof process === 'object' && typeof process.versions?.node === 'string' && process.versions.node !== '';
+  typeof process === 'object' &&
+  typeof process.versions?.node === 'string' &&
+  process.versions.node !== '';
 
 /** Whether this very file runs as TypeScript source (tests, Node with type stripping) and not as built JavaScript. */
 const fromSource = import.meta.url.endsWith('.ts');
@@ -26,7 +28,9 @@ interface NodeModules {
 }
 
 /** A module of Node's, or a clear error elsewhere. */
-export async function nodeModule<Name extends keyof NodeModules>(name: Name): Promise<NodeModules[Name]> {
+export async function nodeModule<Name extends keyof NodeModules>(
+  name: Name,
+): Promise<NodeModules[Name]> {
   if (!isNode) throw new Error(`${name} is needed, which this host does not have`);
   const computed: string = name;
   return (await import(/* @vite-ignore */ /* webpackIgnore: true */ computed)) as NodeModules[Name];

@@ -2,7 +2,14 @@
 // set-up, on the embedded demo model; install({model}) gives it, and the global Azion.AI.run, another one.
 import { type AI, type AIOptions, createAI } from './ai.ts';
 
-export { type AI, type AIOptions, createAI, demoModel, type RunBody, type RunExtras } from './ai.ts';
+export {
+  type AI,
+  type AIOptions,
+  createAI,
+  demoModel,
+  type RunBody,
+  type RunExtras,
+} from './ai.ts';
 export type { CoreEvent, LogprobEntry, TokenLogprob } from './abi/calls.ts';
 export { type VariantName, variants } from './abi/variants.ts';
 export { errorObject, OcelliError } from './errors.ts';
@@ -14,17 +21,16 @@ export type { Manifest, ShardInfo, ShardSource } from './weights/source.ts';
 let shared: AI | undefined;
 
 /** One chat completion on the shared AI; see AI.run. */
-export const run: AI['run'] = ((...values: Parameters<AI['run']>) => (shared ??= createAI()).run(...values)) as AI['run'];
+export const run: AI['run'] = ((...values: Parameters<AI['run']>) =>
+  (shared ??= createAI()).run(...values)) as AI['run'];
 
-/** What the hosted platform offers as a global; other members of Azion stay as they are. */
+/** What the hosted platform offers as a global. An interface, so that programs can add the members they use. */
 export interface AzionGlobal {
   AI: { run: AI['run'] };
 }
 
 declare global {
-  // Declared wide on purpose, so that programs which declare it as `any` themselves still compile.
-  // eslint-disable-next-line no-var
-  var Azion: any;
+  var Azion: AzionGlobal;
 }
 
 /** Merges Azion.AI.run into the global object and makes it, and run(), use an AI with these options. */

@@ -25,7 +25,9 @@ export async function imageBytes(from: unknown, options: MediaOptions): Promise<
   }
   if (from instanceof URL) return await fromUrl(from.href, options);
   if (typeof from === 'string') return await fromUrl(from.trim(), options);
-  throw unusable(`an image must be given as a URL or as bytes, got ${from === null ? 'null' : typeof from}`);
+  throw unusable(
+    `an image must be given as a URL or as bytes, got ${from === null ? 'null' : typeof from}`,
+  );
 }
 
 function unusable(message: string, cause?: unknown): OcelliError {
@@ -33,12 +35,17 @@ function unusable(message: string, cause?: unknown): OcelliError {
 }
 
 function limited(bytes: Uint8Array, options: MediaOptions): Uint8Array {
-  if (bytes.length > options.imageBytesMax) throw tooLarge(`an image of ${bytes.length} bytes`, options);
+  if (bytes.length > options.imageBytesMax)
+    throw tooLarge(`an image of ${bytes.length} bytes`, options);
   return bytes;
 }
 
 function tooLarge(what: string, options: MediaOptions): OcelliError {
-  return badRequest('image_too_large', `${what} is larger than the limit of ${options.imageBytesMax} bytes`, 'messages');
+  return badRequest(
+    'image_too_large',
+    `${what} is larger than the limit of ${options.imageBytesMax} bytes`,
+    'messages',
+  );
 }
 
 async function fromUrl(text: string, options: MediaOptions): Promise<Uint8Array> {
@@ -47,8 +54,11 @@ async function fromUrl(text: string, options: MediaOptions): Promise<Uint8Array>
   if (scheme === 'http' || scheme === 'https') return await download(text, options);
   if (scheme === 'file') return await fromFile(text, options);
   const shown = JSON.stringify(text.slice(0, 60));
-  if (!scheme) throw unusable(`the image URL ${shown} has no scheme; data:, http: and https: are known`);
-  throw unusable(`the image URL ${shown} has the scheme ${scheme}:; data:, http: and https: are known`);
+  if (!scheme)
+    throw unusable(`the image URL ${shown} has no scheme; data:, http: and https: are known`);
+  throw unusable(
+    `the image URL ${shown} has the scheme ${scheme}:; data:, http: and https: are known`,
+  );
 }
 
 /** Any data URL: parameters in any order, base64 of either alphabet with or without padding, or percent-encoding. */
@@ -59,7 +69,10 @@ export function fromDataUrl(text: string): Uint8Array {
   const data = text.slice(comma + 1);
   if (!isBase64) return percentBytes(data);
   let plain = data.includes('%') ? new TextDecoder().decode(percentBytes(data)) : data;
-  plain = plain.replace(/[\s=]+/g, '').replace(/-/g, '+').replace(/_/g, '/');
+  plain = plain
+    .replace(/[\s=]+/g, '')
+    .replace(/-/g, '+')
+    .replace(/_/g, '/');
   let binary: string;
   try {
     binary = atob(plain);
@@ -76,7 +89,10 @@ function percentBytes(data: string): Uint8Array {
   const bytes = new Uint8Array(source.length);
   let length = 0;
   for (let i = 0; i < source.length; i++) {
-    const hex = source[i] === 0x25 ? Number.parseInt(String.fromCharCode(source[i + 1] ?? 0, source[i + 2] ?? 0), 16) : NaN;
+    const hex =
+      source[i] === 0x25
+        ? Number.parseInt(String.fromCharCode(source[i + 1] ?? 0, source[i + 2] ?? 0), 16)
+        : NaN;
     if (!Number.isNaN(hex)) i += 2;
     bytes[length++] = Number.isNaN(hex) ? (source[i] ?? 0) : hex;
   }
@@ -84,7 +100,8 @@ function percentBytes(data: string): Uint8Array {
 }
 
 async function fromFile(text: string, options: MediaOptions): Promise<Uint8Array> {
-  if (!isNode || !options.fileImages) throw unusable('file: image URLs are not allowed here; use data: or http(s):');
+  if (!isNode || !options.fileImages)
+    throw unusable('file: image URLs are not allowed here; use data: or http(s):');
   const { readFile, stat } = await nodeModule('node:fs/promises');
   try {
     const url = new URL(text);
@@ -93,7 +110,10 @@ async function fromFile(text: string, options: MediaOptions): Promise<Uint8Array
     return await readFile(url);
   } catch (error) {
     if (error instanceof OcelliError) throw error;
-    throw unusable(`${text} cannot be read: ${error instanceof Error ? error.message : String(error)}`, error);
+    throw unusable(
+      `${text} cannot be read: ${error instanceof Error ? error.message : String(error)}`,
+      error,
+    );
   }
 }
 
@@ -107,18 +127,25 @@ async function download(text: string, options: MediaOptions): Promise<Uint8Array
     const url = new URL(text);
     host = url.host;
     // Some hosts refuse a client without a name; browsers keep their own.
-    const headers = isNode ? { 'user-agent': 'ocelli/0.1', accept: 'image/*,*/*;q=0.5' } : undefined;
+    const headers = isNode
+      ? { 'user-agent': 'ocelli/0.1', accept: 'image/*,*/*;q=0.5' }
+      : undefined;
     const { fetch: fetcher } = options;
     const response = await fetcher(url, { signal: timeout.signal, ...(headers && { headers }) });
-    if (!response.ok) throw unusable(`the image at ${host} cannot be fetched: HTTP status ${response.status}`);
+    if (!response.ok)
+      throw unusable(`the image at ${host} cannot be fetched: HTTP status ${response.status}`);
     const declared = Number(response.headers.get('content-length') ?? 0);
-    if (declared > options.imageBytesMax) throw tooLarge(`the image at ${host} with ${declared} bytes`, options);
+    if (declared > options.imageBytesMax)
+      throw tooLarge(`the image at ${host} with ${declared} bytes`, options);
     return await collect(response, host, options);
   } catch (error) {
     if (options.signal?.aborted) throw options.signal.reason;
     if (error instanceof OcelliError) throw error;
     if (timeout.signal.aborted) {
-      throw unusable(`the image at ${host} cannot be fetched: no answer in ${options.imageTimeoutMs} ms`, error);
+      throw unusable(
+        `the image at ${host} cannot be fetched: no answer in ${options.imageTimeoutMs} ms`,
+        error,
+      );
     }
     throw unusable(`the image at ${host} cannot be fetched: ${causeOf(error)}`, error);
   } finally {
@@ -133,7 +160,11 @@ function causeOf(error: unknown): string {
   return error.cause instanceof Error ? error.cause.message || String(error.cause) : error.message;
 }
 
-async function collect(response: Response, host: string, options: MediaOptions): Promise<Uint8Array> {
+async function collect(
+  response: Response,
+  host: string,
+  options: MediaOptions,
+): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
   let length = 0;
   const reader = response.body?.getReader();

@@ -25,7 +25,10 @@ export interface PreparedRequest {
 type Fields = Record<string, unknown>;
 
 /** `body` as JSON text keeps the spelling of its numbers. Rejects with a BadRequestError, or the signal's reason. */
-export async function prepareRequest(body: ChatBody | string, media: MediaOptions): Promise<PreparedRequest> {
+export async function prepareRequest(
+  body: ChatBody | string,
+  media: MediaOptions,
+): Promise<PreparedRequest> {
   media.signal?.throwIfAborted();
   const { fields, stringify } = fieldsOf(body);
   const mark = `media-${randomHex(16)}:`;
@@ -33,12 +36,13 @@ export async function prepareRequest(body: ChatBody | string, media: MediaOption
   const put = (bytes: Uint8Array): string => `${mark}${images.push(bytes) - 1}`;
   if (Array.isArray(fields['messages'])) {
     const messages: unknown[] = [];
-    for (const message of fields['messages']) messages.push(await withoutImages(message, media, put));
+    for (const message of fields['messages'])
+      messages.push(await withoutImages(message, media, put));
     fields['messages'] = messages;
   }
   media.signal?.throwIfAborted();
-  const { signal: _, ...plain } = fields;
-  const pieces = stringify(plain).split(new RegExp(`"${mark}\\d+"`));
+  delete fields['signal'];
+  const pieces = stringify(fields).split(new RegExp(`"${mark}\\d+"`));
   const options = isFields(fields['stream_options']) ? fields['stream_options'] : null;
   const stream = fields['stream'] === true;
   const includeUsage = stream && options !== null && options['include_usage'] !== false;
@@ -59,7 +63,10 @@ function isFields(value: unknown): value is Fields {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function fieldsOf(body: ChatBody | string): { fields: Fields; stringify: (value: unknown) => string } {
+function fieldsOf(body: ChatBody | string): {
+  fields: Fields;
+  stringify: (value: unknown) => string;
+} {
   let value: unknown = body;
   let stringify = (plain: unknown): string => JSON.stringify(plain);
   if (typeof body === 'string') {
@@ -75,14 +82,22 @@ function fieldsOf(body: ChatBody | string): { fields: Fields; stringify: (value:
   throw badRequest('invalid_value', `the request must be an object with messages, got ${kind}`);
 }
 
-async function withoutImages(message: unknown, media: MediaOptions, put: (bytes: Uint8Array) => string): Promise<unknown> {
+async function withoutImages(
+  message: unknown,
+  media: MediaOptions,
+  put: (bytes: Uint8Array) => string,
+): Promise<unknown> {
   if (!isFields(message) || !Array.isArray(message['content'])) return message;
   const content: unknown[] = [];
   for (const part of message['content']) {
     const image = imageOf(part);
     if (!image) content.push(part);
     else if (image.from !== null) {
-      content.push({ type: 'image', media: put(await imageBytes(image.from, media)), ...image.limits });
+      content.push({
+        type: 'image',
+        media: put(await imageBytes(image.from, media)),
+        ...image.limits,
+      });
     }
   }
   return { ...message, content };
@@ -93,15 +108,23 @@ async function withoutImages(message: unknown, media: MediaOptions, put: (bytes:
 function imageOf(part: unknown): { from: unknown; limits: Fields } | null {
   if (!isFields(part)) return null;
   const limits: Fields = {};
-  for (const key of ['min_pixels', 'max_pixels']) if (part[key] !== undefined) limits[key] = part[key];
+  for (const key of ['min_pixels', 'max_pixels'])
+    if (part[key] !== undefined) limits[key] = part[key];
   const type = part['type'];
-  if ('image_url' in part && (type === undefined || type === 'image_url' || type === 'image' || type === 'input_image')) {
+  if (
+    'image_url' in part &&
+    (type === undefined || type === 'image_url' || type === 'image' || type === 'input_image')
+  ) {
     const named = part['image_url'];
-    return { from: isFields(named) && !(named instanceof URL) && 'url' in named ? named['url'] : named, limits };
+    return {
+      from: isFields(named) && !(named instanceof URL) && 'url' in named ? named['url'] : named,
+      limits,
+    };
   }
   if (type !== 'image' && !(type === undefined && 'image' in part)) return null;
   const source = part['source'];
-  if (isFields(source)) return { from: source['url'] ?? `data:;base64,${String(source['data'])}`, limits };
+  if (isFields(source))
+    return { from: source['url'] ?? `data:;base64,${String(source['data'])}`, limits };
   const key = ['image', 'url', 'data'].find((name) => name in part);
   return { from: key && part[key], limits };
 }

@@ -5,7 +5,15 @@ import { fromCore } from './errors.ts';
 import { randomHex } from './json_text.ts';
 import type { PreparedRequest } from './request.ts';
 import type { EngineEvent } from './thread/protocol.ts';
-import type { ChatCompletion, ChatCompletionChunk, Choice, ChoiceChunk, Logprobs, ToolCall, Usage } from './types.ts';
+import type {
+  ChatCompletion,
+  ChatCompletionChunk,
+  Choice,
+  ChoiceChunk,
+  Logprobs,
+  ToolCall,
+  Usage,
+} from './types.ts';
 
 /** What every piece of one answer shares. */
 export interface Head {
@@ -61,7 +69,14 @@ export class CompletionBuilder {
   #choice(index: number): Gathered {
     let choice = this.#choices.get(index);
     if (!choice) {
-      choice = { text: '', calls: [], logprobs: [], tokenIds: [], reason: 'stop', stopReason: null };
+      choice = {
+        text: '',
+        calls: [],
+        logprobs: [],
+        tokenIds: [],
+        reason: 'stop',
+        stopReason: null,
+      };
       this.#choices.set(index, choice);
     }
     return choice;
@@ -73,7 +88,11 @@ export class CompletionBuilder {
     choice.logprobs.push(...(event.logprobs ?? []));
     choice.tokenIds.push(...(event.token_ids ?? []));
     for (const { index, name = '', arguments: fragment = '' } of event.tool_calls ?? []) {
-      const call = (choice.calls[index] ??= { id: toolCallId(), type: 'function', function: { name: '', arguments: '' } });
+      const call = (choice.calls[index] ??= {
+        id: toolCallId(),
+        type: 'function',
+        function: { name: '', arguments: '' },
+      });
       call.function.name += name;
       call.function.arguments += fragment;
     }
@@ -81,14 +100,19 @@ export class CompletionBuilder {
 
   #whole({ usage, prompt_logprobs }: CoreEvent & { type: 'done' }): ChatCompletion {
     const { id, created, model } = this.#head;
-    const choices = [...this.#choices.entries()].sort(([a], [b]) => a - b).map(([index, one]) => this.#one(index, one));
+    const choices = [...this.#choices.entries()]
+      .sort(([a], [b]) => a - b)
+      .map(([index, one]) => this.#one(index, one));
     const whole: ChatCompletion = {
       id,
       object: 'chat.completion',
       created,
       model,
       choices,
-      usage: { ...usageOf(usage.prompt_tokens, usage.completion_tokens), prompt_tokens_details: null },
+      usage: {
+        ...usageOf(usage.prompt_tokens, usage.completion_tokens),
+        prompt_tokens_details: null,
+      },
       prompt_logprobs: prompt_logprobs ?? null,
     };
     if (this.#request.returnTokenIds) whole.prompt_token_ids = this.#promptIds ?? [];
@@ -96,7 +120,8 @@ export class CompletionBuilder {
   }
 
   #one(index: number, one: Gathered): Choice {
-    const content = one.text === '' && one.calls.length > 0 && !this.#request.namedTool ? null : one.text;
+    const content =
+      one.text === '' && one.calls.length > 0 && !this.#request.namedTool ? null : one.text;
     const choice: Choice = {
       index,
       message: { role: 'assistant', reasoning_content: null, content, tool_calls: one.calls },
@@ -110,7 +135,11 @@ export class CompletionBuilder {
 }
 
 function usageOf(prompt: number, completion: number): Usage {
-  return { prompt_tokens: prompt, total_tokens: prompt + completion, completion_tokens: completion };
+  return {
+    prompt_tokens: prompt,
+    total_tokens: prompt + completion,
+    completion_tokens: completion,
+  };
 }
 
 /** Turns the events of one request into the chunks of a streamed answer. */
@@ -141,7 +170,9 @@ export class ChunkMaker {
       case 'finish':
         return [...this.#first(event.index), this.#finish(event)];
       case 'done':
-        return this.#request.includeUsage ? [this.#usageChunk(event.usage.prompt_tokens, event.usage.completion_tokens)] : [];
+        return this.#request.includeUsage
+          ? [this.#usageChunk(event.usage.prompt_tokens, event.usage.completion_tokens)]
+          : [];
       default:
         return [];
     }
@@ -153,7 +184,12 @@ export class ChunkMaker {
 
   #role(index: number): ChatCompletionChunk {
     this.#tokens.set(index, 0);
-    const chunk = this.#chunk({ index, delta: { role: 'assistant', content: '' }, logprobs: null, finish_reason: null });
+    const chunk = this.#chunk({
+      index,
+      delta: { role: 'assistant', content: '' },
+      logprobs: null,
+      finish_reason: null,
+    });
     if (this.#request.returnTokenIds && this.#promptIds) {
       chunk.prompt_token_ids = this.#promptIds;
       this.#promptIds = undefined;
@@ -168,7 +204,8 @@ export class ChunkMaker {
     const deltas: ChoiceChunk['delta'][] = [];
     if (event.text) deltas.push({ content: event.text });
     for (const call of event.tool_calls ?? []) deltas.push(...this.#toolDeltas(index, call));
-    let logprobs: Logprobs | null = this.#request.logprobs && event.logprobs?.length ? { content: event.logprobs } : null;
+    let logprobs: Logprobs | null =
+      this.#request.logprobs && event.logprobs?.length ? { content: event.logprobs } : null;
     let ids = this.#request.returnTokenIds ? event.token_ids : undefined;
     // A token may show nothing yet; what was asked about it is told at once all the same.
     if (deltas.length === 0 && (logprobs || ids?.length)) deltas.push({ content: '' });
@@ -210,7 +247,13 @@ export class ChunkMaker {
 
   #chunk(choice: ChoiceChunk): ChatCompletionChunk {
     const { id, created, model } = this.#head;
-    const chunk: ChatCompletionChunk = { id, object: 'chat.completion.chunk', created, model, choices: [choice] };
+    const chunk: ChatCompletionChunk = {
+      id,
+      object: 'chat.completion.chunk',
+      created,
+      model,
+      choices: [choice],
+    };
     if (this.#request.continuousUsage) {
       chunk.usage = usageOf(this.#promptTokens, this.#tokens.get(choice.index) ?? 0);
     }
@@ -219,6 +262,13 @@ export class ChunkMaker {
 
   #usageChunk(prompt: number, completion: number): ChatCompletionChunk {
     const { id, created, model } = this.#head;
-    return { id, object: 'chat.completion.chunk', created, model, choices: [], usage: usageOf(prompt, completion) };
+    return {
+      id,
+      object: 'chat.completion.chunk',
+      created,
+      model,
+      choices: [],
+      usage: usageOf(prompt, completion),
+    };
   }
 }

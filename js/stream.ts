@@ -53,7 +53,12 @@ export class EventQueue {
 }
 
 /** A response over `queue`; `cancel` stops the request. */
-export function streamResponse(head: Head, request: PreparedRequest, queue: EventQueue, cancel: () => void): ChatStream {
+export function streamResponse(
+  head: Head,
+  request: PreparedRequest,
+  queue: EventQueue,
+  cancel: () => void,
+): ChatStream {
   let over = false;
   const leave = (): void => {
     if (!over) cancel();

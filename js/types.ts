@@ -18,7 +18,11 @@ export interface ImagePart {
   min_pixels?: number;
   max_pixels?: number;
 }
-export type ContentPart = TextPart | ImageUrlPart | ImagePart | { type: string; [key: string]: unknown };
+export type ContentPart =
+  | TextPart
+  | ImageUrlPart
+  | ImagePart
+  | { type: string; [key: string]: unknown };
 
 export interface ToolCall {
   id: string;
@@ -35,7 +39,13 @@ export interface ChatMessage {
 }
 export interface Tool {
   type: 'function';
-  function: { name: string; description?: string; parameters?: unknown; strict?: boolean; [key: string]: unknown };
+  function: {
+    name: string;
+    description?: string;
+    parameters?: unknown;
+    strict?: boolean;
+    [key: string]: unknown;
+  };
 }
 
 /** A chat-completions body, less `model`. */
@@ -76,7 +86,12 @@ export interface Logprobs {
 }
 export interface Choice {
   index: number;
-  message: { role: 'assistant'; reasoning_content: null; content: string | null; tool_calls: ToolCall[] };
+  message: {
+    role: 'assistant';
+    reasoning_content: null;
+    content: string | null;
+    tool_calls: ToolCall[];
+  };
   logprobs: Logprobs | null;
   finish_reason: FinishReason;
   stop_reason: string | number | null;

@@ -89,7 +89,11 @@ export interface Calls {
   step(engine: number): boolean;
   nextEvent(engine: number): { request: number; event: CoreEvent } | null;
   stats(engine: number): unknown;
-  dump(engine: number, request: number, name: string): { data: Uint8Array<ArrayBuffer>; rows: number; columns: number };
+  dump(
+    engine: number,
+    request: number,
+    name: string,
+  ): { data: Uint8Array<ArrayBuffer>; rows: number; columns: number };
 }
 
 const encoder = new TextEncoder();
@@ -101,7 +105,8 @@ export function createCalls({ exports, memory }: Instance): Calls {
   const raw = (name: string, ...values: number[]): number => {
     if (trap) throw trap;
     const exported = exports[`ocelli_${name}`];
-    if (!exported) throw new OcelliError(500, 'internal_error', `the module has no function ocelli_${name}`);
+    if (!exported)
+      throw new OcelliError(500, 'internal_error', `the module has no function ocelli_${name}`);
     try {
       return exported(...values);
     } catch (error) {
@@ -128,7 +133,11 @@ export function createCalls({ exports, memory }: Instance): Calls {
       block = raw('alloc', bytes.length) >>> 0;
       blockBytes = block ? bytes.length : 0;
       if (!block) {
-        throw new OcelliError(507, 'out_of_memory', `no memory for ${bytes.length} bytes handed to the core`);
+        throw new OcelliError(
+          507,
+          'out_of_memory',
+          `no memory for ${bytes.length} bytes handed to the core`,
+        );
       }
     }
     memory.view(block, bytes.length).set(bytes);
@@ -148,7 +157,11 @@ export function createCalls({ exports, memory }: Instance): Calls {
 
   const version = raw('abi_version');
   if (version !== abiVersion) {
-    throw new OcelliError(500, 'abi_version', `the module has ABI version ${version}, this package needs ${abiVersion}`);
+    throw new OcelliError(
+      500,
+      'abi_version',
+      `the module has ABI version ${version}, this package needs ${abiVersion}`,
+    );
   }
 
   return {
@@ -185,7 +198,8 @@ export function createCalls({ exports, memory }: Instance): Calls {
       return outText();
     },
     mediaPut(engine, bytes) {
-      if (bytes.length === 0) throw badRequest('invalid_image', 'the image has 0 bytes', 'messages');
+      if (bytes.length === 0)
+        throw badRequest('invalid_image', 'the image has 0 bytes', 'messages');
       call('media_put', engine, put(bytes), bytes.length, out);
       return memory.u32(out);
     },

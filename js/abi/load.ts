@@ -28,7 +28,12 @@ export interface LoadedCore {
 /** Loads the best variant that this host runs, or the one named. */
 export async function loadCore(options: LoadOptions): Promise<LoadedCore> {
   if (options.wasm) {
-    return { calls: createCalls(startPlain(options.wasm)), variant: 'custom', threads: 1, stop: () => undefined };
+    return {
+      calls: createCalls(startPlain(options.wasm)),
+      variant: 'custom',
+      threads: 1,
+      stop: () => undefined,
+    };
   }
   if (options.variant) return await loadNamed(options.variant, options.threads);
   const features = probeFeatures();
@@ -53,7 +58,11 @@ export async function loadCore(options: LoadOptions): Promise<LoadedCore> {
 }
 
 function noVariant(reasons: readonly string[]): OcelliError {
-  return new OcelliError(500, 'no_variant', `no build of the core runs here. ${reasons.join('; ')}`);
+  return new OcelliError(
+    500,
+    'no_variant',
+    `no build of the core runs here. ${reasons.join('; ')}`,
+  );
 }
 
 async function loadNamed(name: VariantName, threads: number): Promise<LoadedCore> {
@@ -66,7 +75,11 @@ async function loadNamed(name: VariantName, threads: number): Promise<LoadedCore
   if (reason) throw new OcelliError(500, 'no_variant', `variant ${name} cannot run: ${reason}`);
   const core = await start(variant, threads);
   if (core.calls.selfTest()) return core;
-  throw new OcelliError(500, 'no_variant', `variant ${name} cannot run: its self test computes wrong values here`);
+  throw new OcelliError(
+    500,
+    'no_variant',
+    `variant ${name} cannot run: its self test computes wrong values here`,
+  );
 }
 
 /** Why the file is not there, or null. Only looked at on a file system; elsewhere the fetch tells. */
@@ -84,9 +97,18 @@ async function start(variant: Variant, threads: number): Promise<LoadedCore> {
   const url = new URL(variant.wasm, packageRoot);
   const module = await compile(url);
   if (!variant.glue) {
-    return { calls: createCalls(startPlain(module)), variant: variant.name, threads: 1, stop: () => undefined };
+    return {
+      calls: createCalls(startPlain(module)),
+      variant: variant.name,
+      threads: 1,
+      stop: () => undefined,
+    };
   }
-  const { instance, stop } = await startThreaded(new URL(variant.glue, packageRoot), module, threads);
+  const { instance, stop } = await startThreaded(
+    new URL(variant.glue, packageRoot),
+    module,
+    threads,
+  );
   return { calls: createCalls(instance), variant: variant.name, threads, stop };
 }
 
@@ -103,13 +125,13 @@ async function compile(url: URL): Promise<WebAssembly.Module> {
 
 /** A reactor module: _initialize, then ready. Synchronous, so that an edge isolate can do it at start-up. */
 function startPlain(module: WebAssembly.Module): Instance {
-  let memory: WebAssembly.Memory | undefined;
+  const started: { memory?: WebAssembly.Memory } = {};
   const theMemory = (): WebAssembly.Memory => {
-    if (!memory) throw new Error('the module called out before it was started');
-    return memory;
+    if (!started.memory) throw new Error('the module called out before it was started');
+    return started.memory;
   };
   const instance = new WebAssembly.Instance(module, wasiImports(module, theMemory));
-  memory = instance.exports['memory'] as WebAssembly.Memory;
+  started.memory = instance.exports['memory'] as WebAssembly.Memory;
   const exports = instance.exports as Instance['exports'] & { _initialize?: () => void };
   exports._initialize?.();
   return { exports, memory: createMemory(() => theMemory().buffer) };
@@ -128,7 +150,9 @@ async function startThreaded(
   module: WebAssembly.Module,
   threads: number,
 ): Promise<{ instance: Instance; stop: () => void }> {
-  const { default: create } = (await import(/* @vite-ignore */ /* webpackIgnore: true */ glue.href)) as {
+  const { default: create } = (await import(
+    /* @vite-ignore */ /* webpackIgnore: true */ glue.href
+  )) as {
     default: Glue;
   };
   const core = await create({

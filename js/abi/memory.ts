@@ -17,14 +17,16 @@ export function createMemory(buffer: () => ArrayBufferLike): Memory {
   let bytes = new Uint8Array(buffer());
   const all = (): Uint8Array => {
     const current = buffer();
-    if (bytes.buffer !== current || bytes.length !== current.byteLength) bytes = new Uint8Array(current);
+    if (bytes.buffer !== current || bytes.length !== current.byteLength)
+      bytes = new Uint8Array(current);
     return bytes;
   };
   const view = (address: number, length: number): Uint8Array => {
     const start = address >>> 0;
     return all().subarray(start, start + (length >>> 0));
   };
-  const copy = (address: number, length: number): Uint8Array<ArrayBuffer> => new Uint8Array(view(address, length));
+  const copy = (address: number, length: number): Uint8Array<ArrayBuffer> =>
+    new Uint8Array(view(address, length));
   return {
     view,
     copy,

@@ -23,7 +23,13 @@ export const variants: readonly Variant[] = [
 
 function row(name: VariantName, threads: boolean, simd: Variant['simd']): Variant {
   const folder = `build/wasm/${name}`;
-  return { name, threads, simd, wasm: `${folder}/ocelli.wasm`, glue: threads ? `${folder}/ocelli.mjs` : null };
+  return {
+    name,
+    threads,
+    simd,
+    wasm: `${folder}/ocelli.wasm`,
+    glue: threads ? `${folder}/ocelli.mjs` : null,
+  };
 }
 
 export interface Features {
@@ -43,7 +49,16 @@ function moduleWith(body: readonly number[]): Uint8Array<ArrayBuffer> {
   const code = [0x00, ...body, 0x0b];
   const type = [0x01, 0x04, 0x01, 0x60, 0x00, 0x00];
   const functions = [0x03, 0x02, 0x01, 0x00];
-  return Uint8Array.from([...header, ...type, ...functions, 0x0a, code.length + 2, 0x01, code.length, ...code]);
+  return Uint8Array.from([
+    ...header,
+    ...type,
+    ...functions,
+    0x0a,
+    code.length + 2,
+    0x01,
+    code.length,
+    ...code,
+  ]);
 }
 
 export function probeFeatures(): Features {

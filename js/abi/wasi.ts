@@ -6,7 +6,10 @@ const errnoBadFile = 8;
 const errnoNotSupported = 58;
 
 /** Imports for `module`; `memory` is asked once the instance exists. Throws for an import that is not known. */
-export function wasiImports(module: WebAssembly.Module, memory: () => WebAssembly.Memory): WebAssembly.Imports {
+export function wasiImports(
+  module: WebAssembly.Module,
+  memory: () => WebAssembly.Memory,
+): WebAssembly.Imports {
   const decoder = new TextDecoder();
   const fdWrite = (fd: number, list: number, count: number, written: number): number => {
     if (fd !== 1 && fd !== 2) return errnoBadFile;
@@ -35,7 +38,8 @@ export function wasiImports(module: WebAssembly.Module, memory: () => WebAssembl
   const imports: WebAssembly.Imports = {};
   for (const { module: from, name } of WebAssembly.Module.imports(module)) {
     const provided = from === 'wasi_snapshot_preview1' ? known[name] : undefined;
-    if (!provided) throw new Error(`the module imports ${from}.${name}, which no host of ocelli provides`);
+    if (!provided)
+      throw new Error(`the module imports ${from}.${name}, which no host of ocelli provides`);
     (imports[from] ??= {})[name] = provided;
   }
   return imports;

@@ -22,7 +22,11 @@ export interface Command {
   options: Record<string, Option>;
 }
 
-const modelOption: Option = { kind: 'text', value: 'DIR|URL', help: 'a container; the embedded demo model by default' };
+const modelOption: Option = {
+  kind: 'text',
+  value: 'DIR|URL',
+  help: 'a container; the embedded demo model by default',
+};
 const engineOptions: Record<string, Option> = {
   threads: { kind: 'integer', value: 'N', least: 1, help: 'compute threads' },
   variant: {
@@ -31,7 +35,12 @@ const engineOptions: Record<string, Option> = {
     oneOf: ['mt-relaxed', 'mt-simd128', 'st-relaxed', 'st-simd128'],
     help: 'the build of the core',
   },
-  compute: { kind: 'text', value: 'HOW', oneOf: ['fast', 'reference'], help: 'int8 (default) or f32 activations' },
+  compute: {
+    kind: 'text',
+    value: 'HOW',
+    oneOf: ['fast', 'reference'],
+    help: 'int8 (default) or f32 activations',
+  },
   context: { kind: 'integer', value: 'N', least: 1, help: 'tokens of prompt and answer together' },
 };
 const helpOption: Option = { kind: 'flag', short: 'h', help: 'show this and end' };
@@ -43,31 +52,82 @@ export const commands: Record<string, Command> = {
     operands: { least: 0, most: 1 },
     options: {
       model: modelOption,
-      image: { kind: 'texts', value: 'FILE', help: 'an image file or URL; may be given several times' },
+      image: {
+        kind: 'texts',
+        value: 'FILE',
+        help: 'an image file or URL; may be given several times',
+      },
       system: { kind: 'text', value: 'TEXT', help: 'the system message' },
       'max-tokens': { kind: 'integer', value: 'N', least: 1, help: 'at most so many tokens' },
-      temperature: { kind: 'number', value: 'T', least: 0, help: '0 always takes the likeliest token' },
+      temperature: {
+        kind: 'number',
+        value: 'T',
+        least: 0,
+        help: '0 always takes the likeliest token',
+      },
       seed: { kind: 'integer', value: 'N', help: 'makes sampling repeatable' },
-      template: { kind: 'text', value: 'NAME', oneOf: ['qwen', 'hermes'], help: 'the chat template (qwen)' },
-      request: { kind: 'text', value: 'FILE|-', help: 'a chat-completions body; prints the reply, SSE if "stream"' },
-      requests: { kind: 'text', value: 'FILE|-', help: 'one body a line; prints one reply a line, in order' },
-      parallel: { kind: 'integer', value: 'N', least: 1, help: 'so many of --requests at once (4)' },
+      template: {
+        kind: 'text',
+        value: 'NAME',
+        oneOf: ['qwen', 'hermes'],
+        help: 'the chat template (qwen)',
+      },
+      request: {
+        kind: 'text',
+        value: 'FILE|-',
+        help: 'a chat-completions body; prints the reply, SSE if "stream"',
+      },
+      requests: {
+        kind: 'text',
+        value: 'FILE|-',
+        help: 'one body a line; prints one reply a line, in order',
+      },
+      parallel: {
+        kind: 'integer',
+        value: 'N',
+        least: 1,
+        help: 'so many of --requests at once (4)',
+      },
       dump: { kind: 'text', value: 'DIR', help: 'writes prompt.json and vision_N.npy there' },
       ...engineOptions,
-      verbose: { kind: 'flag', short: 'v', help: 'show progress and figures also when not on a terminal' },
+      verbose: {
+        kind: 'flag',
+        short: 'v',
+        help: 'show progress and figures also when not on a terminal',
+      },
       help: helpOption,
     },
   },
   convert: {
     usage: 'ocelli convert SRC OUT [options]',
-    about: 'Turns a Hugging Face checkpoint folder into a container. All options go to the converter.',
+    about:
+      'Turns a Hugging Face checkpoint folder into a container. All options go to the converter.',
     operands: { least: 2, most: 2 },
     options: {
       'shard-mib': { kind: 'integer', value: 'N', least: 1, help: 'data in one shard (48)' },
-      vision: { kind: 'text', value: 'HOW', oneOf: ['f32', 'f16', 'int8'], help: 'precision of the vision tower' },
-      embedding: { kind: 'text', value: 'HOW', oneOf: ['f32', 'f16', 'int8'], help: 'precision of the embedding' },
-      linear: { kind: 'text', value: 'HOW', oneOf: ['keep', 'int4', 'int8'], help: 'precision of the layers' },
-      name: { kind: 'text', value: 'NAME', help: 'the name in the manifest (the folder\'s by default)' },
+      vision: {
+        kind: 'text',
+        value: 'HOW',
+        oneOf: ['f32', 'f16', 'int8'],
+        help: 'precision of the vision tower',
+      },
+      embedding: {
+        kind: 'text',
+        value: 'HOW',
+        oneOf: ['f32', 'f16', 'int8'],
+        help: 'precision of the embedding',
+      },
+      linear: {
+        kind: 'text',
+        value: 'HOW',
+        oneOf: ['keep', 'int4', 'int8'],
+        help: 'precision of the layers',
+      },
+      name: {
+        kind: 'text',
+        value: 'NAME',
+        help: "the name in the manifest (the folder's by default)",
+      },
       quiet: { kind: 'flag', help: 'no progress' },
       help: helpOption,
     },
@@ -139,10 +199,13 @@ export function parseCommand(command: Command, words: readonly string[]): Given 
     flag: (name) => values[name] === true,
   };
   if (given.flag('help')) return given;
-  for (const [name, option] of Object.entries(command.options)) checkValue(name, option, values[name]);
+  for (const [name, option] of Object.entries(command.options))
+    checkValue(name, option, values[name]);
   const { least, most } = command.operands;
-  if (positionals.length < least) throw new UsageError(`${least} operands are needed, got ${positionals.length}`);
-  if (positionals.length > most) throw new UsageError(`unexpected operand ${JSON.stringify(positionals[most])}`);
+  if (positionals.length < least)
+    throw new UsageError(`${least} operands are needed, got ${positionals.length}`);
+  if (positionals.length > most)
+    throw new UsageError(`unexpected operand ${JSON.stringify(positionals[most])}`);
   return given;
 }
 
@@ -168,15 +231,23 @@ function parsed(
   }
 }
 
-function checkValue(name: string, { kind, oneOf, least = -Infinity }: Option, value: unknown): void {
+function checkValue(
+  name: string,
+  { kind, oneOf, least = -Infinity }: Option,
+  value: unknown,
+): void {
   if (value === undefined) return;
   if (oneOf && !oneOf.includes(value as string)) {
-    throw new UsageError(`--${name} is ${JSON.stringify(value)}; it must be one of ${oneOf.join(', ')}`);
+    throw new UsageError(
+      `--${name} is ${JSON.stringify(value)}; it must be one of ${oneOf.join(', ')}`,
+    );
   }
   if (kind !== 'integer' && kind !== 'number') return;
   const number = value === '' ? NaN : Number(value);
   if (Number.isNaN(number) || (kind === 'integer' && !Number.isInteger(number)) || number < least) {
     const range = least === -Infinity ? '' : `, at least ${least}`;
-    throw new UsageError(`--${name} is ${JSON.stringify(value)}; it must be ${kind === 'integer' ? 'an integer' : 'a number'}${range}`);
+    throw new UsageError(
+      `--${name} is ${JSON.stringify(value)}; it must be ${kind === 'integer' ? 'an integer' : 'a number'}${range}`,
+    );
   }
 }

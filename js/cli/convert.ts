@@ -32,7 +32,10 @@ export async function convert(given: Given): Promise<number> {
     returnOnExit: true,
   });
   const module = await WebAssembly.compile(await readFile(url));
-  const instance = await WebAssembly.instantiate(module, wasi.getImportObject() as WebAssembly.Imports);
+  const instance = await WebAssembly.instantiate(
+    module,
+    wasi.getImportObject() as WebAssembly.Imports,
+  );
   return Number(wasi.start(instance));
 }
 
@@ -63,7 +66,9 @@ async function commonFolder(folder: string): Promise<string> {
     throw new OcelliError(500, 'io_error', `${folder} cannot be read: ${error.message}`);
   });
   for (const name of entries) {
-    const target = dirname(await realpath(join(folder, name)).catch(() => join(folder, name))).split(sep);
+    const target = dirname(
+      await realpath(join(folder, name)).catch(() => join(folder, name)),
+    ).split(sep);
     let same = 0;
     while (same < common.length && common[same] === target[same]) same++;
     common = common.slice(0, same);

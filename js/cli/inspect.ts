@@ -18,7 +18,15 @@ export async function inspect(given: Given): Promise<number> {
   if (given.flag('json')) {
     const { name, config, precision, shards } = manifest;
     const weightsBytes = shards.reduce((sum, shard) => sum + shard.bytes, 0);
-    const shown = { name, config, precision, shards: shards.length, weights_bytes: weightsBytes, sizes, plan };
+    const shown = {
+      name,
+      config,
+      precision,
+      shards: shards.length,
+      weights_bytes: weightsBytes,
+      sizes,
+      plan,
+    };
     process.stdout.write(`${JSON.stringify(shown, null, 2)}\n`);
   } else process.stdout.write(page(manifest, sizes, plan));
   return 0;
@@ -37,7 +45,11 @@ function sizesOf({ shards }: Manifest): Record<string, number> {
 
 const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 
-function page({ name, config, precision, shards }: Manifest, sizes: Record<string, number>, plan: unknown): string {
+function page(
+  { name, config, precision, shards }: Manifest,
+  sizes: Record<string, number>,
+  plan: unknown,
+): string {
   const { text } = config;
   const total = shards.reduce((sum, shard) => sum + shard.bytes, 0);
   const lines = [
@@ -45,7 +57,9 @@ function page({ name, config, precision, shards }: Manifest, sizes: Record<strin
     `precision: layers ${precision.linear}, vision ${precision.vision}, embedding ${precision.embedding}`,
     '',
     `weights: ${mib(total)} in ${shards.length} shard${shards.length === 1 ? '' : 's'}`,
-    ...Object.entries(sizes).map(([what, bytes]) => `  ${what.padEnd(28)} ${mib(bytes).padStart(12)}`),
+    ...Object.entries(sizes).map(
+      ([what, bytes]) => `  ${what.padEnd(28)} ${mib(bytes).padStart(12)}`,
+    ),
     '',
     'memory plan:',
     ...planLines(plan, '  '),
@@ -56,7 +70,8 @@ function page({ name, config, precision, shards }: Manifest, sizes: Record<strin
 function planLines(plan: unknown, indent: string): string[] {
   if (typeof plan !== 'object' || plan === null) return [`${indent}${String(plan)}`];
   return Object.entries(plan).flatMap(([key, value]) => {
-    if (typeof value === 'object' && value !== null) return [`${indent}${key}`, ...planLines(value, `${indent}  `)];
+    if (typeof value === 'object' && value !== null)
+      return [`${indent}${key}`, ...planLines(value, `${indent}  `)];
     const shown = key.endsWith('_bytes') || key === 'bytes' ? mib(Number(value)) : String(value);
     return [`${indent}${key.padEnd(30 - indent.length)} ${shown.padStart(12)}`];
   });

@@ -59,7 +59,9 @@ function progressLine(): (bytes: number, total: number) => void {
       drawn = now;
       const cells = Math.round((24 * bytes) / total);
       const bar = '#'.repeat(cells).padEnd(24, '.');
-      process.stderr.write(`\rloading [${bar}] ${mib(bytes)} of ${mib(total)} MiB${last ? '\r\x1b[K' : ''}`);
+      process.stderr.write(
+        `\rloading [${bar}] ${mib(bytes)} of ${mib(total)} MiB${last ? '\r\x1b[K' : ''}`,
+      );
     }
     if (last) say(`loaded ${mib(total)} MiB in ${((now - start) / 1000).toFixed(1)} s`);
   };

@@ -17,7 +17,10 @@ async function main(words: readonly string[]): Promise<number> {
     return 0;
   }
   const command = commands[name];
-  if (!command) throw new UsageError(name ? `there is no command ${JSON.stringify(name)}` : 'a command is needed');
+  if (!command)
+    throw new UsageError(
+      name ? `there is no command ${JSON.stringify(name)}` : 'a command is needed',
+    );
   const given = parseCommand(command, rest);
   if (given.flag('help')) {
     process.stdout.write(helpOf(command));
@@ -31,12 +34,19 @@ function explain(error: unknown): number {
     process.stderr.write(`ocelli: ${error.message}\n\n${overview}`);
     return 2;
   }
-  if (error instanceof OcelliError) process.stderr.write(`ocelli: ${error.code}: ${error.message}\n`);
-  else if (error instanceof Error && error.name === 'AbortError') process.stderr.write('ocelli: stopped\n');
-  else process.stderr.write(`ocelli: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  if (error instanceof OcelliError)
+    process.stderr.write(`ocelli: ${error.code}: ${error.message}\n`);
+  else if (error instanceof Error && error.name === 'AbortError')
+    process.stderr.write('ocelli: stopped\n');
+  else
+    process.stderr.write(
+      `ocelli: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+    );
   return 1;
 }
 
 // A reader that went away (`ocelli run ... | head`) is no failure of ours.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+process.stdout.on('error', (error: NodeJS.ErrnoException) =>
+  process.exit(error.code === 'EPIPE' ? 0 : 1),
+);
 process.exitCode = await main(process.argv.slice(2)).catch(explain);

@@ -16,7 +16,8 @@ export async function runCommand(given: Given): Promise<number> {
   const requests = given.text('requests');
   const ways = [given.operands[0], request, requests].filter((way) => way !== undefined).length;
   if (ways > 1) throw new UsageError('PROMPT, --request and --requests exclude each other');
-  if (requests !== undefined && given.text('dump')) throw new UsageError('--dump works with one request only');
+  if (requests !== undefined && given.text('dump'))
+    throw new UsageError('--dump works with one request only');
   if (ways === 0 && given.texts('image').length === 0 && process.stdin.isTTY) {
     throw new UsageError('a PROMPT, an --image, --request or --requests is needed');
   }
@@ -24,7 +25,8 @@ export async function runCommand(given: Given): Promise<number> {
   const stop = new AbortController();
   process.once('SIGINT', () => stop.abort());
   try {
-    if (requests !== undefined) return await runMany(ai, given, await readText(requests), stop.signal);
+    if (requests !== undefined)
+      return await runMany(ai, given, await readText(requests), stop.signal);
     if (request !== undefined) return await runOne(ai, given, await readText(request), stop.signal);
     return await runPrompt(ai, given, stop.signal);
   } finally {
@@ -53,7 +55,9 @@ function watch(given: Given, signal: AbortSignal): { extras: RunExtras; end(): P
       if (!talkative(given) || !first) return;
       const seconds = (performance.now() - first) / 1000;
       const rate = tokens > 1 ? `, ${((tokens - 1) / seconds).toFixed(1)} tokens/s` : '';
-      say(`${prompt} prompt tokens, first token after ${((first - start) / 1000).toFixed(2)} s, ${tokens} tokens${rate}`);
+      say(
+        `${prompt} prompt tokens, first token after ${((first - start) / 1000).toFixed(2)} s, ${tokens} tokens${rate}`,
+      );
     },
   };
 }
@@ -61,10 +65,16 @@ function watch(given: Given, signal: AbortSignal): { extras: RunExtras; end(): P
 async function runPrompt(ai: AI, given: Given, signal: AbortSignal): Promise<number> {
   const images = given.texts('image');
   let prompt = given.operands[0];
-  if (prompt === '-' || (prompt === undefined && images.length === 0)) prompt = (await readText('-')).trim();
-  const content: ContentPart[] = images.map((name) => ({ type: 'image_url', image_url: { url: imageUrl(name) } }));
+  if (prompt === '-' || (prompt === undefined && images.length === 0))
+    prompt = (await readText('-')).trim();
+  const content: ContentPart[] = images.map((name) => ({
+    type: 'image_url',
+    image_url: { url: imageUrl(name) },
+  }));
   content.push({ type: 'text', text: prompt ?? 'Describe the image.' });
-  const messages: ChatBody['messages'] = [{ role: 'user', content: images.length > 0 ? content : (prompt ?? '') }];
+  const messages: ChatBody['messages'] = [
+    { role: 'user', content: images.length > 0 ? content : (prompt ?? '') },
+  ];
   const system = given.text('system');
   if (system !== undefined) messages.unshift({ role: 'system', content: system });
   const fields: [string, string | number | undefined][] = [
@@ -73,7 +83,10 @@ async function runPrompt(ai: AI, given: Given, signal: AbortSignal): Promise<num
     ['seed', given.number('seed')],
     ['chat_template', given.text('template')],
   ];
-  const body = { messages, ...Object.fromEntries(fields.filter(([, value]) => value !== undefined)) };
+  const body = {
+    messages,
+    ...Object.fromEntries(fields.filter(([, value]) => value !== undefined)),
+  };
   if (talkative(given)) {
     const { model, variant, threads } = await ai.info();
     say(`${model}, ${variant}, ${threads} thread${threads === 1 ? '' : 's'}`);
@@ -92,7 +105,9 @@ async function runPrompt(ai: AI, given: Given, signal: AbortSignal): Promise<num
 }
 
 function imageUrl(name: string): string {
-  return /^(https?|data|file):/i.test(name) && !existsSync(name) ? name : pathToFileURL(resolve(name)).href;
+  return /^(https?|data|file):/i.test(name) && !existsSync(name)
+    ? name
+    : pathToFileURL(resolve(name)).href;
 }
 
 /** What the options of the command line add to a body that does not say it itself. */
@@ -103,17 +118,20 @@ function withOptions(text: string, given: Given): { text: string; model: string 
   } catch {
     return { text, model: null };
   }
-  if (typeof body !== 'object' || body === null || Array.isArray(body)) return { text, model: null };
+  if (typeof body !== 'object' || body === null || Array.isArray(body))
+    return { text, model: null };
   const added: string[] = [];
   const add = (key: string, value: unknown): void => {
-    if (value !== undefined && body[key] === undefined) added.push(`${JSON.stringify(key)}:${JSON.stringify(value)}`);
+    if (value !== undefined && body[key] === undefined)
+      added.push(`${JSON.stringify(key)}:${JSON.stringify(value)}`);
   };
   add('max_tokens', given.number('max-tokens'));
   add('temperature', given.number('temperature'));
   add('seed', given.number('seed'));
   add('chat_template', given.text('template'));
   // Put in as text: the rest keeps its spelling.
-  const more = added.length > 0 && Object.keys(body).length > 0 ? `${added.join(',')},` : added.join(',');
+  const more =
+    added.length > 0 && Object.keys(body).length > 0 ? `${added.join(',')},` : added.join(',');
   const model = typeof body['model'] === 'string' ? body['model'] : null;
   return { text: text.replace('{', `{${more}`), model };
 }

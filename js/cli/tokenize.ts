@@ -5,7 +5,8 @@ import { aiOf, readText } from './io.ts';
 
 export async function tokenize(given: Given): Promise<number> {
   const [operand] = given.operands;
-  if (operand === undefined && process.stdin.isTTY) throw new UsageError('a text is needed, or - for standard input');
+  if (operand === undefined && process.stdin.isTTY)
+    throw new UsageError('a text is needed, or - for standard input');
   const text = operand === undefined || operand === '-' ? await readText('-') : operand;
   const ai = aiOf(given, { tokenizerOnly: true, thread: 'inline' });
   process.stdout.write(`${JSON.stringify(await ai.tokenize(text))}\n`);

@@ -5,7 +5,17 @@ import { nodeModule, threadScript } from '../host.ts';
 import type { ProgressCallback } from '../weights/place.ts';
 import { type ShardSource, sourceFrom } from '../weights/source.ts';
 import { provide } from './host_source.ts';
-import type { Engine, EngineInfo, EngineOptions, EventSink, FromThread, Line, SourceName, ThreadCall, ToThread } from './protocol.ts';
+import type {
+  Engine,
+  EngineInfo,
+  EngineOptions,
+  EventSink,
+  FromThread,
+  Line,
+  SourceName,
+  ThreadCall,
+  ToThread,
+} from './protocol.ts';
 
 /** A line that can also fail, be let go and be ended. */
 export interface WorkerLine extends Line<ToThread, FromThread> {
@@ -29,9 +39,12 @@ async function startWorker(): Promise<WorkerLine> {
     const worker = new Worker(threadScript, { type: 'module', name: 'ocelli' });
     return {
       post: (message, transfer = []) => worker.postMessage(message, transfer),
-      listen: (handler) => worker.addEventListener('message', (event) => handler(event.data as FromThread)),
+      listen: (handler) =>
+        worker.addEventListener('message', (event) => handler(event.data as FromThread)),
       onFailure(handler) {
-        worker.addEventListener('error', (event) => handler(new Error(event.message || 'its worker failed to start')));
+        worker.addEventListener('error', (event) =>
+          handler(new Error(event.message || 'its worker failed to start')),
+        );
       },
       hold: () => undefined,
       end: () => worker.terminate(),
@@ -87,7 +100,8 @@ export async function openOverLine(
     for (const { reject } of waiting.values()) reject(error);
     waiting.clear();
     const { code, message, param, status: http } = error;
-    for (const sink of sinks.values()) sink({ type: 'error', status: 900, code, http, message, param });
+    for (const sink of sinks.values())
+      sink({ type: 'error', status: 900, code, http, message, param });
     sinks.clear();
     line.end();
   };
@@ -168,8 +182,10 @@ export async function openOverLine(
         if (!dead && sinks.has(id)) line.post({ type: 'cancel', id });
       };
     },
-    tokenize: async (text, addedTokens) => (await call({ name: 'tokenize', text, addedTokens })) as number[],
-    detokenize: async (ids, skipSpecial) => (await call({ name: 'detokenize', ids, skipSpecial })) as string,
+    tokenize: async (text, addedTokens) =>
+      (await call({ name: 'tokenize', text, addedTokens })) as number[],
+    detokenize: async (ids, skipSpecial) =>
+      (await call({ name: 'detokenize', ids, skipSpecial })) as string,
     stats: () => call({ name: 'stats' }),
     async close() {
       if (dead) return;

@@ -7,7 +7,15 @@ import { badRequest, engineCrashed, OcelliError, toPlain } from '../errors.ts';
 import { giveWay } from '../host.ts';
 import { placeShards, type ProgressCallback } from '../weights/place.ts';
 import type { Manifest, ShardSource } from '../weights/source.ts';
-import type { CoreRequest, DumpFile, Engine, EngineEvent, EngineInfo, EngineOptions, EventSink } from './protocol.ts';
+import type {
+  CoreRequest,
+  DumpFile,
+  Engine,
+  EngineEvent,
+  EngineInfo,
+  EngineOptions,
+  EventSink,
+} from './protocol.ts';
 
 interface Running {
   sink: EventSink;
@@ -32,10 +40,15 @@ export async function openEngine(
     const open = { ...options.open, threads: core.threads };
     const plan = core.calls.plan(bytes, open);
     const handle = core.calls.open(bytes, open);
-    const wanted = options.tokenizerOnly ? (info: { holds: string[] }) => info.holds.includes('tokenizer') : undefined;
+    const wanted = options.tokenizerOnly
+      ? (info: { holds: string[] }) => info.holds.includes('tokenizer')
+      : undefined;
     await placeShards(core.calls, handle, manifest, source, progress, wanted);
     if (!options.tokenizerOnly) core.calls.ready(handle);
-    const context = (plan as { context?: number } | null)?.context ?? open.context ?? manifest.config.text.context;
+    const context =
+      (plan as { context?: number } | null)?.context ??
+      open.context ??
+      manifest.config.text.context;
     return engineOf(core, handle, {
       model: manifest.name,
       variant: core.variant,
@@ -57,10 +70,18 @@ export function parseManifest(bytes: Uint8Array): Manifest {
   try {
     manifest = JSON.parse(new TextDecoder().decode(bytes)) as Manifest;
   } catch (error) {
-    throw new OcelliError(500, 'invalid_manifest', `manifest.json is not JSON: ${toPlain(error).message}`);
+    throw new OcelliError(
+      500,
+      'invalid_manifest',
+      `manifest.json is not JSON: ${toPlain(error).message}`,
+    );
   }
   if (!Array.isArray(manifest?.shards) || typeof manifest.name !== 'string') {
-    throw new OcelliError(500, 'invalid_manifest', 'manifest.json has no name or no list of shards');
+    throw new OcelliError(
+      500,
+      'invalid_manifest',
+      'manifest.json has no name or no list of shards',
+    );
   }
   return manifest;
 }
@@ -107,7 +128,8 @@ function engineOf(core: LoadedCore, handle: number, info: EngineInfo): Engine {
       const one = running.get(request);
       if (!one) continue;
       if (event.type === 'prompt') one.images = event.images.length;
-      if (event.type === 'done' && one.dump) one.sink({ type: 'dump', files: dumped(request, one.images) });
+      if (event.type === 'done' && one.dump)
+        one.sink({ type: 'dump', files: dumped(request, one.images) });
       if (event.type === 'done' || event.type === 'error') release(request, one);
       one.sink(event);
     }
@@ -120,7 +142,8 @@ function engineOf(core: LoadedCore, handle: number, info: EngineInfo): Engine {
       while (running.size > 0 && !dead) {
         const more = calls.step(handle);
         drain();
-        if (!more && running.size > 0) throw new Error('the core has nothing to do, but requests are open');
+        if (!more && running.size > 0)
+          throw new Error('the core has nothing to do, but requests are open');
         await giveWay();
       }
     } catch (error) {
@@ -173,7 +196,8 @@ function engineOf(core: LoadedCore, handle: number, info: EngineInfo): Engine {
     tokenize: async (text, addedTokens) => alive(() => calls.tokenize(handle, text, addedTokens)),
     async detokenize(ids, skipSpecial) {
       const wrong = ids.find((id) => !Number.isInteger(id));
-      if (wrong !== undefined) throw badRequest('invalid_token_id', `token id ${wrong} is not an integer`, 'tokens');
+      if (wrong !== undefined)
+        throw badRequest('invalid_token_id', `token id ${wrong} is not an integer`, 'tokens');
       return alive(() => calls.detokenize(handle, ids, skipSpecial));
     },
     stats: async () => alive(() => calls.stats(handle)),

@@ -14,7 +14,8 @@ const scope = globalThis as unknown as WorkerScope;
 if (typeof scope.postMessage === 'function') {
   serve({
     post: (message: FromThread, transfer = []) => scope.postMessage?.(message, transfer),
-    listen: (handler) => scope.addEventListener('message', (event) => handler(event.data as ToThread)),
+    listen: (handler) =>
+      scope.addEventListener('message', (event) => handler(event.data as ToThread)),
   });
 } else {
   const { parentPort } = await nodeModule('node:worker_threads');

@@ -5,12 +5,20 @@ import { shardFile, type ShardSource } from '../weights/source.ts';
 import type { FromThread, Line, ToThread } from './protocol.ts';
 
 /** A source whose bytes the other side sends: for callers that bring their own ShardSource. */
-export function hostSource(line: Line<FromThread, ToThread>): { source: ShardSource; receive: (message: ToThread) => void } {
+export function hostSource(line: Line<FromThread, ToThread>): {
+  source: ShardSource;
+  receive: (message: ToThread) => void;
+} {
   const open = new Map<number, ReadableStreamDefaultController<Uint8Array>>();
   let last = 0;
-  const ask = (index: number, info: Parameters<ShardSource['shard']>[1] | null): ReadableStream<Uint8Array> => {
+  const ask = (
+    index: number,
+    info: Parameters<ShardSource['shard']>[1] | null,
+  ): ReadableStream<Uint8Array> => {
     const id = ++last;
-    const stream = new ReadableStream<Uint8Array>({ start: (controller) => void open.set(id, controller) });
+    const stream = new ReadableStream<Uint8Array>({
+      start: (controller) => void open.set(id, controller),
+    });
     line.post({ type: 'need', id, index, info });
     return stream;
   };

@@ -47,7 +47,8 @@ export function serve(line: Line<FromThread, ToThread>, load?: CoreLoader): void
   const open = async (message: ToThread & { type: 'open' }): Promise<void> => {
     try {
       const source = message.source === 'host' ? asked.source : sourceFrom(message.source.model);
-      const progress = (bytes: number, total: number): void => line.post({ type: 'progress', bytes, total });
+      const progress = (bytes: number, total: number): void =>
+        line.post({ type: 'progress', bytes, total });
       engine = await openEngine(message.options, source, progress, load);
       line.post({ type: 'opened', info: engine.info });
     } catch (error) {
@@ -61,7 +62,10 @@ export function serve(line: Line<FromThread, ToThread>, load?: CoreLoader): void
         return void open(message);
       case 'start':
         return void answer(message.id, async () => {
-          cancels.set(message.id, await theEngine().start(message.request, (event) => emit(message.id, event)));
+          cancels.set(
+            message.id,
+            await theEngine().start(message.request, (event) => emit(message.id, event)),
+          );
         });
       case 'cancel':
         return cancels.get(message.id)?.();

@@ -37,7 +37,13 @@ export async function placeShards(
       calls.shardCommit(engine, index);
     } catch (error) {
       if (!(error instanceof OcelliError) || error.code === 'engine_crashed') throw error;
-      throw new OcelliError(error.status, error.code, `shard ${shardFile(info)}: ${error.message}`, error.param, error);
+      throw new OcelliError(
+        error.status,
+        error.code,
+        `shard ${shardFile(info)}: ${error.message}`,
+        error.param,
+        error,
+      );
     }
     placed += bytes;
   }

@@ -31,7 +31,8 @@ export function shardFile(info: ShardInfo): string {
 export function sourceFrom(model: string | URL, fetcher: typeof fetch = fetch): ShardSource {
   const text = String(model);
   if (/^https?:\/\//i.test(text)) return urlSource(text, fetcher);
-  if (model instanceof URL || /^file:/i.test(text)) return folderSource(new URL(text.endsWith('/') ? text : `${text}/`));
+  if (model instanceof URL || /^file:/i.test(text))
+    return folderSource(new URL(text.endsWith('/') ? text : `${text}/`));
   return folderSource(text);
 }
 
@@ -44,9 +45,14 @@ function urlSource(text: string, fetcher: typeof fetch): ShardSource {
     try {
       response = await fetcher(url);
     } catch (error) {
-      throw missingFile(`${url.origin}${url.pathname}`, error instanceof Error ? error.message : String(error), error);
+      throw missingFile(
+        `${url.origin}${url.pathname}`,
+        error instanceof Error ? error.message : String(error),
+        error,
+      );
     }
-    if (!response.ok) throw missingFile(`${url.origin}${url.pathname}`, `HTTP status ${response.status}`);
+    if (!response.ok)
+      throw missingFile(`${url.origin}${url.pathname}`, `HTTP status ${response.status}`);
     return response;
   };
   return {
@@ -85,16 +91,19 @@ function folderSource(folder: string | URL): ShardSource {
       const file = await open(path).catch((error: Error) => {
         throw missingFile(path, error.message, error);
       });
-      return new ReadableStream<Uint8Array>({
-        async pull(controller) {
-          const piece = new Uint8Array(pieceBytes);
-          const { bytesRead } = await file.read(piece, 0, pieceBytes);
-          if (bytesRead > 0) return controller.enqueue(piece.subarray(0, bytesRead));
-          await file.close();
-          controller.close();
+      return new ReadableStream<Uint8Array>(
+        {
+          async pull(controller) {
+            const piece = new Uint8Array(pieceBytes);
+            const { bytesRead } = await file.read(piece, 0, pieceBytes);
+            if (bytesRead > 0) return controller.enqueue(piece.subarray(0, bytesRead));
+            await file.close();
+            controller.close();
+          },
+          cancel: () => file.close(),
         },
-        cancel: () => file.close(),
-      }, { highWaterMark: 1 });
+        { highWaterMark: 1 },
+      );
     },
   };
 }

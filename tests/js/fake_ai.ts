@@ -9,7 +9,9 @@ import { type FakeCore, fakeSource } from './fake_core.ts';
 export type Place = 'inline' | 'line';
 
 /** Both ends of a line over a MessageChannel: what crosses is cloned, as between threads. */
-export function linePair(core: FakeCore): WorkerLine & { ended: boolean; failNow(error: Error): void } {
+export function linePair(
+  core: FakeCore,
+): WorkerLine & { ended: boolean; failNow(error: Error): void } {
   const { port1, port2 } = new MessageChannel();
   let failure: ((error: unknown) => void) | undefined;
   serve(
@@ -22,7 +24,8 @@ export function linePair(core: FakeCore): WorkerLine & { ended: boolean; failNow
   const line = {
     ended: false,
     post: (message: ToThread) => port1.postMessage(message),
-    listen: (handler: (message: FromThread) => void) => void (port1.onmessage = ({ data }) => handler(data as FromThread)),
+    listen: (handler: (message: FromThread) => void) =>
+      void (port1.onmessage = ({ data }) => handler(data as FromThread)),
     onFailure: (handler: (error: unknown) => void) => void (failure = handler),
     failNow: (error: Error) => failure?.(error),
     hold: () => undefined,
@@ -36,9 +39,14 @@ export function linePair(core: FakeCore): WorkerLine & { ended: boolean; failNow
 }
 
 /** An engine on `core`. */
-export async function fakeEngine(core: FakeCore, place: Place, source = fakeSource()): Promise<Engine> {
+export async function fakeEngine(
+  core: FakeCore,
+  place: Place,
+  source = fakeSource(),
+): Promise<Engine> {
   const options = { threads: 2, open: {} };
-  if (place === 'inline') return await openEngine(options, source, undefined, async () => core.loaded);
+  if (place === 'inline')
+    return await openEngine(options, source, undefined, async () => core.loaded);
   return await openOverLine(linePair(core), options, source);
 }
 

@@ -25,7 +25,9 @@ export interface FakeCore {
 }
 
 /** `script` is asked for each request with its parsed JSON; it may throw what request_open would. */
-export function fakeCore(script: (body: Record<string, unknown>, json: string) => Script): FakeCore {
+export function fakeCore(
+  script: (body: Record<string, unknown>, json: string) => Script,
+): FakeCore {
   const queue: { request: number; event: CoreEvent }[] = [];
   let trapped = false;
   let handles = 0;
@@ -44,8 +46,14 @@ export function fakeCore(script: (body: Record<string, unknown>, json: string) =
   const stepOf = (request: number): void => {
     const state = known(request);
     if (state.cancelled) {
-      queue.push({ request, event: { type: 'finish', index: 0, reason: 'abort', stop_reason: null } });
-      queue.push({ request, event: { type: 'done', usage: { prompt_tokens: 1, completion_tokens: state.at } } });
+      queue.push({
+        request,
+        event: { type: 'finish', index: 0, reason: 'abort', stop_reason: null },
+      });
+      queue.push({
+        request,
+        event: { type: 'done', usage: { prompt_tokens: 1, completion_tokens: state.at } },
+      });
       return;
     }
     const part = state.script[state.at] ?? [];
@@ -77,7 +85,8 @@ export function fakeCore(script: (body: Record<string, unknown>, json: string) =
     },
     ready: () => undefined,
     close: () => undefined,
-    tokenize: (_, text, added) => live(() => [...text].map((c) => c.codePointAt(0) as number).concat(added ? [1] : [0])),
+    tokenize: (_, text, added) =>
+      live(() => [...text].map((c) => c.codePointAt(0) as number).concat(added ? [1] : [0])),
     detokenize: (_, ids) => live(() => String.fromCodePoint(...ids)),
     mediaPut: (_, bytes) =>
       live(() => {
@@ -86,13 +95,18 @@ export function fakeCore(script: (body: Record<string, unknown>, json: string) =
         return handles;
       }),
     mediaDrop(_, media) {
-      if (!core.held.delete(media)) throw new OcelliError(500, 'stale_handle', `media ${media} does not exist`);
+      if (!core.held.delete(media))
+        throw new OcelliError(500, 'stale_handle', `media ${media} does not exist`);
     },
     requestOpen: (_, json) =>
       live(() => {
         core.opened.push(json);
         const request = ++handles;
-        core.requests.set(request, { script: script(JSON.parse(json), json), at: 0, cancelled: false });
+        core.requests.set(request, {
+          script: script(JSON.parse(json), json),
+          at: 0,
+          cancelled: false,
+        });
         return request;
       }),
     requestCancel(_, request) {
@@ -147,7 +161,9 @@ export function fakeSource({ count = 2, corrupt = false, streamed = false } = {}
   return {
     manifest: async () => new TextEncoder().encode(JSON.stringify(manifest)),
     async shard(index) {
-      const bytes = new Uint8Array(shardBytes).fill(corrupt && index === 1 ? 0xbad % 256 : index + 1);
+      const bytes = new Uint8Array(shardBytes).fill(
+        corrupt && index === 1 ? 0xbad % 256 : index + 1,
+      );
       if (!streamed) return bytes;
       return new ReadableStream({
         start(controller) {
@@ -161,7 +177,9 @@ export function fakeSource({ count = 2, corrupt = false, streamed = false } = {}
 
 /** The events of a plain answer: one step a piece of text. */
 export function textScript(pieces: readonly string[], promptTokens = 9, ids = false): Script {
-  const steps: Script = [[{ type: 'prompt', prompt_tokens: promptTokens, prompt_token_ids: [5, 6], images: [] }]];
+  const steps: Script = [
+    [{ type: 'prompt', prompt_tokens: promptTokens, prompt_token_ids: [5, 6], images: [] }],
+  ];
   for (const [i, text] of pieces.entries()) {
     steps.push([{ type: 'delta', index: 0, text, tokens: 1, ...(ids && { token_ids: [i] }) }]);
   }

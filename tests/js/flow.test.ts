@@ -1,6 +1,8 @@
 // What happens to a request besides its answer: refusals, cancelling, crashes, in this thread and behind a line.
 import { afterEach, describe, expect, it } from 'vitest';
+import type { RunBody } from '../../js/ai.ts';
 import { OcelliError } from '../../js/errors.ts';
+import type { ChatStream } from '../../js/types.ts';
 import { install, run } from '../../js/index.ts';
 import { modelAliases } from '../../js/models.ts';
 import type { Place } from './fake_ai.ts';
@@ -33,7 +35,9 @@ describe.each(places)('%s', (place) => {
       throw new OcelliError(400, 'missing_field', 'messages is empty', 'messages');
     };
     const core = fakeCore(refuse);
-    const error = await rejection(fakeAI(() => core, place).run(null, { messages: [], stream: true }));
+    const error = await rejection(
+      fakeAI(() => core, place).run(null, { messages: [], stream: true }),
+    );
     const { name, type, status, code, param, message } = error;
     expect({ name, type, status, code, param, message }).toEqual({
       name: 'BadRequestError',
@@ -49,15 +53,30 @@ describe.each(places)('%s', (place) => {
   it('rejects an unknown model and echoes a known one', async () => {
     const ai = fakeAI(() => fakeCore(() => textScript(['a'])), place, { models: ['mine'] });
     const error = await rejection(ai.run('gpt-5', { messages }));
-    expect([error.status, error.type, error.message]).toEqual([404, 'NotFoundError', 'The model `gpt-5` does not exist.']);
-    for (const id of [...modelAliases, 'mine', 'fake-model']) expect((await ai.run(id, { messages })).model).toBe(id);
-    for (const id of ['', null, undefined]) expect((await ai.run(id, { messages })).model).toBe('fake-model');
+    expect([error.status, error.type, error.message]).toEqual([
+      404,
+      'NotFoundError',
+      'The model `gpt-5` does not exist.',
+    ]);
+    for (const id of [...modelAliases, 'mine', 'fake-model'])
+      expect((await ai.run(id, { messages })).model).toBe(id);
+    for (const id of ['', null, undefined])
+      expect((await ai.run(id, { messages })).model).toBe('fake-model');
   });
 
   it('turns an error before the first token into a rejection, a later one into an event', async () => {
-    const failure = { type: 'error', status: 300, code: 'out_of_memory', http: 507, message: 'no room', param: null } as const;
+    const failure = {
+      type: 'error',
+      status: 300,
+      code: 'out_of_memory',
+      http: 507,
+      message: 'no room',
+      param: null,
+    } as const;
     const early = fakeAI(() => fakeCore(() => [[failure]]), place);
-    expect((await rejection(early.run(null, { messages, stream: true }))).code).toBe('out_of_memory');
+    expect((await rejection(early.run(null, { messages, stream: true }))).code).toBe(
+      'out_of_memory',
+    );
     const script: Script = [[{ type: 'prompt', prompt_tokens: 1, images: [] }], [failure]];
     const late = fakeAI(() => fakeCore(() => script), place);
     const text = await (await late.run(null, { messages, stream: true })).text();
@@ -71,7 +90,7 @@ describe.each(places)('%s', (place) => {
     const core = fakeCore(() => endless);
     const stream = await fakeAI(() => core, place).run(null, { messages, stream: true });
     let count = 0;
-    for await (const _ of stream) if (++count === 5) break;
+    for await (const { id } of stream) if (id && ++count === 5) break;
     await settled();
     expect([core.cancels, core.requests.size]).toEqual([1, 0]);
     const { steps } = core;
@@ -97,10 +116,11 @@ describe.each(places)('%s', (place) => {
     for (const stream of [false, true] as boolean[]) {
       const control = new AbortController();
       const reason = new Error('enough');
-      const work = ai.run(null, { messages, stream, signal: control.signal } as never);
+      const body: RunBody = { messages, stream, signal: control.signal };
+      const work = ai.run(null, body);
       setTimeout(() => control.abort(reason), 10);
-      if (stream) await expect((async () => { for await (const _ of (await work) as never as AsyncIterable<unknown>); })()).rejects.toBe(reason);
-      else await expect(work).rejects.toBe(reason);
+      const end = stream ? work.then((answer) => (answer as ChatStream).text()) : work;
+      await expect(end).rejects.toBe(reason);
     }
     await settled();
     expect([core.cancels, core.requests.size]).toEqual([2, 0]);
@@ -111,8 +131,14 @@ describe.each(places)('%s', (place) => {
     const cores: FakeCore[] = [fakeCore(() => trapping), fakeCore(() => textScript(['fine']))];
     let used = 0;
     const ai = fakeAI(() => cores[used++] as FakeCore, place);
-    const both = await Promise.all([rejection(ai.run(null, { messages })), rejection(ai.run(null, { messages }))]);
-    expect(both.map(({ code, status }) => [code, status])).toEqual([['engine_crashed', 500], ['engine_crashed', 500]]);
+    const both = await Promise.all([
+      rejection(ai.run(null, { messages })),
+      rejection(ai.run(null, { messages })),
+    ]);
+    expect(both.map(({ code, status }) => [code, status])).toEqual([
+      ['engine_crashed', 500],
+      ['engine_crashed', 500],
+    ]);
     expect((await ai.run(null, { messages })).choices[0]?.message.content).toBe('fine');
     expect([cores[0]?.callsAfterTrap, cores[0]?.stopped, used]).toEqual([0, true, 2]);
   });
@@ -125,7 +151,10 @@ describe.each(places)('%s', (place) => {
   });
 
   it('rejects what is pending when it is closed, and opens again for the next run', async () => {
-    const ai = fakeAI(() => fakeCore((body) => (body['user'] ? textScript(['new']) : endless)), place);
+    const ai = fakeAI(
+      () => fakeCore((body) => (body['user'] ? textScript(['new']) : endless)),
+      place,
+    );
     const pending = rejection(ai.run(null, { messages }));
     await ai.info();
     await settled();
@@ -137,14 +166,28 @@ describe.each(places)('%s', (place) => {
   it('hands over the dump before the end', async () => {
     const images = [{ width: 28, height: 28, grid: [1, 2, 2] as [number, number, number] }];
     const [, ...rest] = textScript(['a']);
-    const ai = fakeAI(() => fakeCore(() => [[{ type: 'prompt', prompt_tokens: 1, images }], ...rest]), place);
+    const ai = fakeAI(
+      () => fakeCore(() => [[{ type: 'prompt', prompt_tokens: 1, images }], ...rest]),
+      place,
+    );
     const seen: string[] = [];
-    const onEvent = (event: { type: string; files?: { name: string; data: Uint8Array }[] }): void => {
+    const onEvent = (event: {
+      type: string;
+      files?: { name: string; data: Uint8Array }[];
+    }): void => {
       seen.push(event.type);
-      if (event.files) seen.push(...event.files.map(({ name, data }) => `${name}=${new TextDecoder().decode(data)}`));
+      if (event.files)
+        seen.push(
+          ...event.files.map(({ name, data }) => `${name}=${new TextDecoder().decode(data)}`),
+        );
     };
     await ai.run(null, { messages }, { dump: true, onEvent: onEvent as never });
-    expect(seen.slice(-4)).toEqual(['dump', 'prompt.json=prompt.json', 'vision_0=vision_0', 'done']);
+    expect(seen.slice(-4)).toEqual([
+      'dump',
+      'prompt.json=prompt.json',
+      'vision_0=vision_0',
+      'done',
+    ]);
   });
 
   it('tokenizes', async () => {
@@ -161,7 +204,13 @@ describe.each(places)('%s', (place) => {
       await fakeEngine(core, place, fakeSource({ count: 3, streamed }));
       expect(core.placed.map((bytes) => [...new Set(bytes)])).toEqual([[1], [2], [3]]);
     }
-    const error = await rejection(fakeEngine(fakeCore(() => []), place, fakeSource({ corrupt: true })));
+    const error = await rejection(
+      fakeEngine(
+        fakeCore(() => []),
+        place,
+        fakeSource({ corrupt: true }),
+      ),
+    );
     expect(error.code).toBe('shard_hash_mismatch');
     expect(error.message).toContain(`shard ${'1'.repeat(64)}.safetensors: sha256`);
   });
@@ -179,7 +228,7 @@ it('rejects everything when the thread dies', async () => {
 });
 
 describe('install', () => {
-  const scope = globalThis as { Azion?: Record<string, unknown> };
+  const scope = globalThis as unknown as { Azion?: Record<string, unknown> };
   afterEach(() => {
     delete scope.Azion;
   });
@@ -201,5 +250,6 @@ describe('install', () => {
 
 it('refuses a wrong number of threads', async () => {
   const { createAI } = await import('../../js/ai.ts');
-  for (const threads of [0, 65, 1.5, NaN]) expect(() => createAI({ threads })).toThrow(/threads must be an integer from 1 to 64/);
+  for (const threads of [0, 65, 1.5, NaN])
+    expect(() => createAI({ threads })).toThrow(/threads must be an integer from 1 to 64/);
 });

@@ -11,7 +11,12 @@ import { fromDataUrl, mediaDefaults, type MediaOptions } from '../../js/media.ts
 import { prepareRequest } from '../../js/request.ts';
 import type { ChatBody } from '../../js/types.ts';
 
-const options: MediaOptions = { ...mediaDefaults, fetch: globalThis.fetch, fileImages: true, signal: undefined };
+const options: MediaOptions = {
+  ...mediaDefaults,
+  fetch: globalThis.fetch,
+  fileImages: true,
+  signal: undefined,
+};
 const pixels = Uint8Array.from([1, 2, 3, 250, 251, 252]);
 const dataUrl = `data:image/png;base64,${Buffer.from(pixels).toString('base64')}`;
 
@@ -19,9 +24,14 @@ const dataUrl = `data:image/png;base64,${Buffer.from(pixels).toString('base64')}
 async function asked(body: ChatBody | string, changes: Partial<MediaOptions> = {}) {
   const { core } = await prepareRequest(body, { ...options, ...changes });
   expect(core.body.length).toBe(core.images.length + 1);
-  return { json: core.body.reduce((all, piece, i) => `${all}${99 + i}${piece}`), images: core.images };
+  return {
+    json: core.body.reduce((all, piece, i) => `${all}${99 + i}${piece}`),
+    images: core.images,
+  };
 }
-const withPart = (part: unknown): ChatBody => ({ messages: [{ role: 'user', content: [part as never] }] });
+const withPart = (part: unknown): ChatBody => ({
+  messages: [{ role: 'user', content: [part as never] }],
+});
 
 let server: Server;
 let base = '';
@@ -46,7 +56,10 @@ afterAll(() => {
 
 describe('images', () => {
   it.each([
-    ['image_url with an object', { type: 'image_url', image_url: { url: dataUrl, detail: 'high' } }],
+    [
+      'image_url with an object',
+      { type: 'image_url', image_url: { url: dataUrl, detail: 'high' } },
+    ],
     ['image_url with a bare string', { type: 'image_url', image_url: dataUrl }],
     ['image_url without a type', { image_url: { url: dataUrl } }],
     ['image with a string', { type: 'image', image: dataUrl }],
@@ -65,9 +78,21 @@ describe('images', () => {
 
   it('keeps the order of parts, the pixel limits and all other fields', async () => {
     const part = { type: 'image', image: dataUrl, min_pixels: 3136, max_pixels: 100352 };
-    const content = [{ type: 'text', text: 'first' }, part, { type: 'text', text: 'then' }, part] as never;
-    const { json, images } = await asked({ top_k: 5, messages: [{ role: 'user', content }, { role: 'user', content: 'x' }] });
-    const image = (handle: number): string => `{"type":"image","media":${handle},"min_pixels":3136,"max_pixels":100352}`;
+    const content = [
+      { type: 'text', text: 'first' },
+      part,
+      { type: 'text', text: 'then' },
+      part,
+    ] as never;
+    const { json, images } = await asked({
+      top_k: 5,
+      messages: [
+        { role: 'user', content },
+        { role: 'user', content: 'x' },
+      ],
+    });
+    const image = (handle: number): string =>
+      `{"type":"image","media":${handle},"min_pixels":3136,"max_pixels":100352}`;
     expect(json).toBe(
       `{"top_k":5,"messages":[{"role":"user","content":[{"type":"text","text":"first"},${image(100)},` +
         `{"type":"text","text":"then"},${image(101)}]},{"role":"user","content":"x"}]}`,
@@ -76,14 +101,22 @@ describe('images', () => {
   });
 
   it('skips a part whose image is null and leaves unknown parts to the core', async () => {
-    const content = [{ type: 'image_url', image_url: null }, { type: 'odd', x: 1 }] as never;
-    expect((await asked({ messages: [{ role: 'user', content }] })).json).toContain('"content":[{"type":"odd","x":1}]');
+    const content = [
+      { type: 'image_url', image_url: null },
+      { type: 'odd', x: 1 },
+    ] as never;
+    expect((await asked({ messages: [{ role: 'user', content }] })).json).toContain(
+      '"content":[{"type":"odd","x":1}]',
+    );
   });
 
   it.each([
     ['parameters', `data:image/png;charset=utf-8;base64,${Buffer.from(pixels).toString('base64')}`],
     ['capital letters', `DATA:image/png;BASE64,${Buffer.from(pixels).toString('base64')}`],
-    ['the URL alphabet without padding', `data:;base64,${Buffer.from(pixels).toString('base64url')}`],
+    [
+      'the URL alphabet without padding',
+      `data:;base64,${Buffer.from(pixels).toString('base64url')}`,
+    ],
     ['line breaks', `data:image/png;base64,AQID\r\n+vv8`],
     ['percent escapes', 'data:image/png,%01%02%03%fa%fb%fc'],
     ['escaped base64', `data:image/png;base64,AQID%2Bvv8`],
@@ -100,7 +133,11 @@ describe('images', () => {
 
   it.each([
     ['a status', () => `${base}/none`, /127\.0\.0\.1:\d+ cannot be fetched: HTTP status 404/],
-    ['no server', () => 'http://127.0.0.1:9/x', /127\.0\.0\.1:9 cannot be fetched: .*(ECONNREFUSED|bad port)/],
+    [
+      'no server',
+      () => 'http://127.0.0.1:9/x',
+      /127\.0\.0\.1:9 cannot be fetched: .*(ECONNREFUSED|bad port)/,
+    ],
     ['silence', () => `${base}/slow`, /cannot be fetched: no answer in 80 ms/],
     ['too many bytes', () => `${base}/large`, /larger than the limit of 6000 bytes/],
     ['no scheme', () => 'cat.png', /"cat\.png" has no scheme; data:, http: and https: are known/],
@@ -112,26 +149,36 @@ describe('images', () => {
   ])('says what is wrong: %s', async (_, url, message) => {
     const limits = { imageTimeoutMs: 80, imageBytesMax: 6000 };
     const work = asked(withPart({ type: 'image_url', image_url: { url: url() } }), limits);
-    await expect(work).rejects.toMatchObject({ status: 400, type: 'BadRequestError', param: 'messages' });
+    await expect(work).rejects.toMatchObject({
+      status: 400,
+      type: 'BadRequestError',
+      param: 'messages',
+    });
     await expect(work).rejects.toThrow(message);
   });
 
   it('reads no files where that is not allowed', async () => {
-    const work = asked(withPart({ type: 'image', image: pathToFileURL(import.meta.filename ?? '/x').href }), { fileImages: false });
+    const work = asked(
+      withPart({ type: 'image', image: pathToFileURL(import.meta.filename ?? '/x').href }),
+      { fileImages: false },
+    );
     await expect(work).rejects.toThrow(/file: image URLs are not allowed/);
   });
 
   it('stops a download when the signal says so', async () => {
     const control = new AbortController();
     setTimeout(() => control.abort(new Error('enough')), 20);
-    const work = asked(withPart({ type: 'image', image: `${base}/slow` }), { signal: control.signal });
+    const work = asked(withPart({ type: 'image', image: `${base}/slow` }), {
+      signal: control.signal,
+    });
     await expect(work).rejects.toThrow('enough');
   });
 });
 
 describe('bodies as text', () => {
   it('keep the spelling of numbers', async () => {
-    const text = '{"seed":9223372036854775807,"tools":[{"minimum":1.0,"maximum":1e3,"s":"1.0 \\" 2.0"}],"messages":[]}';
+    const text =
+      '{"seed":9223372036854775807,"tools":[{"minimum":1.0,"maximum":1e3,"s":"1.0 \\" 2.0"}],"messages":[]}';
     expect((await asked(text)).json).toBe(text);
   });
   it('lose white space and nothing else', () => {

@@ -10,7 +10,8 @@ const model = 'qwen-qwen25-vl-3b-instruct-awq';
 const messages = [{ role: 'user', content: 'hello' }];
 const places: Place[] = ['inline', 'line'];
 const ai = (script: Script, place: Place = 'inline') => fakeAI(() => fakeCore(() => script), place);
-const seed = (name: string): string => readFileSync(new URL(`replies/${name}.json`, import.meta.url), 'utf8');
+const seed = (name: string): string =>
+  readFileSync(new URL(`replies/${name}.json`, import.meta.url), 'utf8');
 
 const london: Script = [
   [{ type: 'prompt', prompt_tokens: 293, images: [] }],
@@ -65,11 +66,19 @@ it('keeps choices in order, with token ids and log-probabilities on request', as
       { type: 'done', usage: { prompt_tokens: 2, completion_tokens: 2 } },
     ],
   ];
-  const answer = await ai(script).run(null, { messages, n: 2, logprobs: true, return_token_ids: true });
+  const answer = await ai(script).run(null, {
+    messages,
+    n: 2,
+    logprobs: true,
+    return_token_ids: true,
+  });
   expect(answer.model).toBe('fake-model');
   expect(Object.keys(answer).at(-1)).toBe('prompt_token_ids');
   expect(answer.prompt_token_ids).toEqual([5, 6]);
-  expect(answer.choices.map(({ index, token_ids }) => [index, token_ids])).toEqual([[0, [7]], [1, [8]]]);
+  expect(answer.choices.map(({ index, token_ids }) => [index, token_ids])).toEqual([
+    [0, [7]],
+    [1, [8]],
+  ]);
   expect(JSON.stringify(answer.choices[0])).toBe(
     '{"index":0,"message":{"role":"assistant","reasoning_content":null,"content":"a","tool_calls":[]},' +
       '"logprobs":{"content":[{"token":"a","logprob":-0.5,"bytes":[97],"top_logprobs":[]}]},' +
@@ -79,7 +88,9 @@ it('keeps choices in order, with token ids and log-probabilities on request', as
 
 it('gives a named tool call empty content, an ordinary one null', async () => {
   const choice = { type: 'function', function: { name: 'get_weather' } };
-  expect((await ai(london).run(null, { messages, tool_choice: choice })).choices[0]?.message.content).toBe('');
+  expect(
+    (await ai(london).run(null, { messages, tool_choice: choice })).choices[0]?.message.content,
+  ).toBe('');
   expect((await ai(london).run(null, { messages })).choices[0]?.message.content).toBeNull();
   expect((await ai(textScript([])).run(null, { messages })).choices[0]?.message.content).toBe('');
 });
@@ -93,7 +104,8 @@ async function sse(stream: ChatStream): Promise<string> {
     .replace(/"created":\d+/g, '"created":7')
     .replace(/chatcmpl-tool-[0-9a-f]{32}/g, 'chatcmpl-tool-X');
 }
-const start = 'data: {"id":"chatcmpl-X","object":"chat.completion.chunk","created":7,"model":"fake-model","choices":[';
+const start =
+  'data: {"id":"chatcmpl-X","object":"chat.completion.chunk","created":7,"model":"fake-model","choices":[';
 
 describe.each(places)('a streamed answer, %s', (place) => {
   it('has exactly these bytes for text', async () => {
@@ -111,7 +123,11 @@ describe.each(places)('a streamed answer, %s', (place) => {
   });
 
   it('has exactly these bytes for a tool call', async () => {
-    const stream = await ai(london, place).run(null, { messages, stream: true, stream_options: {} });
+    const stream = await ai(london, place).run(null, {
+      messages,
+      stream: true,
+      stream_options: {},
+    });
     const call = '{"index":0,"delta":{"tool_calls":[{"index":0,';
     expect(await sse(stream)).toBe(
       `${start}{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]}\n\n` +
@@ -128,7 +144,11 @@ describe.each(places)('a streamed answer, %s', (place) => {
 
 it('carries usage on every chunk when asked to', async () => {
   const options = { include_usage: true, continuous_usage_stats: true };
-  const stream = await ai(textScript(['a', 'b'], 9)).run(null, { messages, stream: true, stream_options: options });
+  const stream = await ai(textScript(['a', 'b'], 9)).run(null, {
+    messages,
+    stream: true,
+    stream_options: options,
+  });
   const counts: (number | undefined)[] = [];
   for await (const { usage } of stream) {
     expect(usage?.total_tokens).toBe(9 + (usage?.completion_tokens ?? NaN));
@@ -138,8 +158,16 @@ it('carries usage on every chunk when asked to', async () => {
 });
 
 it('has no usage unless it was asked for', async () => {
-  for (const stream_options of [undefined, null, { include_usage: false, continuous_usage_stats: true }]) {
-    const stream = await ai(textScript(['a'])).run(null, { messages, stream: true, stream_options } as never);
+  for (const stream_options of [
+    undefined,
+    null,
+    { include_usage: false, continuous_usage_stats: true },
+  ]) {
+    const stream = await ai(textScript(['a'])).run(null, {
+      messages,
+      stream: true,
+      stream_options,
+    } as never);
     expect(await (stream as ChatStream).text()).not.toContain('usage');
   }
 });
@@ -147,12 +175,18 @@ it('has no usage unless it was asked for', async () => {
 it('starts every choice with its role and tells the prompt ids once', async () => {
   const body = { messages, stream: true as const, n: 2, return_token_ids: true };
   const chunks = [];
-  for await (const chunk of await ai(textScript(['a'], 9, true)).run(null, body)) chunks.push(chunk);
-  expect(chunks.slice(0, 2).map(({ choices }) => [choices[0]?.index, choices[0]?.delta.role])).toEqual([
+  for await (const chunk of await ai(textScript(['a'], 9, true)).run(null, body))
+    chunks.push(chunk);
+  expect(
+    chunks.slice(0, 2).map(({ choices }) => [choices[0]?.index, choices[0]?.delta.role]),
+  ).toEqual([
     [0, 'assistant'],
     [1, 'assistant'],
   ]);
-  expect(chunks.map(({ prompt_token_ids }) => prompt_token_ids)).toEqual([[5, 6], ...chunks.slice(1).map(() => undefined)]);
+  expect(chunks.map(({ prompt_token_ids }) => prompt_token_ids)).toEqual([
+    [5, 6],
+    ...chunks.slice(1).map(() => undefined),
+  ]);
   expect(chunks.flatMap(({ choices }) => choices[0]?.token_ids ?? [])).toEqual([0, 99]);
 });
 

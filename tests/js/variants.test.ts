@@ -8,7 +8,13 @@ it('mirrors wasm/variants.json', () => {
   const table = JSON.parse(readFileSync(file, 'utf8')) as { variants: Record<string, unknown>[] };
   const mirror = table.variants.map(({ name, threads, simd, wasm, glue }) => {
     const folder = `build/wasm/${String(name)}/`;
-    return { name, threads, simd, wasm: folder + String(wasm), glue: glue === null ? null : folder + String(glue) };
+    return {
+      name,
+      threads,
+      simd,
+      wasm: folder + String(wasm),
+      glue: glue === null ? null : folder + String(glue),
+    };
   });
   expect(variants).toEqual(mirror);
 });
