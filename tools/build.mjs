@@ -37,7 +37,7 @@ function jobs() {
   return Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / 2 ** 31)));
 }
 
-async function cmake(preset) {
+async function cmake(preset, only) {
   const folder = join(root, 'build/cmake', preset);
   await step(`build ${preset}`, async () => {
     const stale =
@@ -46,7 +46,10 @@ async function cmake(preset) {
     if (!existsSync(join(folder, 'build.ninja'))) {
       await run('cmake', ['--preset', preset], { cwd: root });
     }
-    await run('cmake', ['--build', '--preset', preset, '-j', String(jobs())], { cwd: root });
+    const targets = only.length > 0 ? ['--target', ...only] : [];
+    await run('cmake', ['--build', '--preset', preset, '-j', String(jobs()), ...targets], {
+      cwd: root,
+    });
   });
 }
 
@@ -74,12 +77,12 @@ async function typescript() {
   });
 }
 
-/** Sets up and builds the targets, in their order. */
-export async function build(targets) {
+/** Sets up and builds the targets, in their order; with `only`, just these CMake targets of them. */
+export async function build(targets, only = []) {
   const found = await setup([...new Set(targets.flatMap(partsOf))]);
   for (const target of targets) {
     if (target === 'js') await typescript();
-    else await cmake(target === 'native' || target === 'asan' ? target : `wasm-${target}`);
+    else await cmake(target === 'native' || target === 'asan' ? target : `wasm-${target}`, only);
   }
   return found;
 }

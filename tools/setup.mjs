@@ -116,6 +116,7 @@ function cmakeText(found) {
   put('WASI_BIN', found.wasi?.bin);
   put('WASI_SYSROOT', found.wasi?.sysroot);
   put('WASI_TARGET', found.wasi?.target);
+  put('NODE_RELAXED', found.node_relaxed);
   put('CC', found.cc);
   put('CXX', found.cxx);
   return `${lines.join('\n')}\n`;

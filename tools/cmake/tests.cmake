@@ -1,14 +1,13 @@
-# Owns one GoogleTest program a folder of tests/, of every *_test.cc in it. Called by the root CMakeLists.txt.
-# Surprise: a program links only its own layer and what lies below it, so one that is being rebuilt breaks no other.
+# Owns one GoogleTest program a folder of tests/, of every *_test.cc in it, and the fuzz targets of tests/fuzz.
+# Called by the root CMakeLists.txt. Surprise: a program links only its own layer and what lies below it, so one that
+# is being rebuilt breaks no other; and the layers that are pure computing are tested as WebAssembly too.
 include(GoogleTest)
-file(GLOB test_folders LIST_DIRECTORIES true CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/tests/*")
-foreach(folder IN LISTS test_folders)
-  file(GLOB_RECURSE files CONFIGURE_DEPENDS "${folder}/*.cc")
-  if(NOT files)
-    continue()
-  endif()
-  get_filename_component(name "${folder}" NAME)
-  add_executable(test_${name} ${files})
+
+# Layers whose tests also run in each variant: no threads of their own, no files but the fixtures.
+set(ocelli_tested_as_wasm base tensor kernels)
+
+function(ocelli_test_program name)
+  add_executable(test_${name} ${ARGN})
   if(name IN_LIST ocelli_layers)
     set(under_test ocelli_${name})
   else()
@@ -20,6 +19,44 @@ foreach(folder IN LISTS test_folders)
   target_link_libraries(test_${name} PRIVATE ocelli_flags ${under_test} third_party_gtest)
   target_include_directories(test_${name} PRIVATE "${CMAKE_SOURCE_DIR}/tests")
   target_compile_definitions(test_${name} PRIVATE OCELLI_ROOT="${CMAKE_SOURCE_DIR}")
-  gtest_discover_tests(test_${name} TEST_PREFIX "${name}/" DISCOVERY_MODE PRE_TEST
-    WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}" PROPERTIES TIMEOUT 600)
+endfunction()
+
+file(GLOB test_folders LIST_DIRECTORIES true CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/tests/*")
+foreach(folder IN LISTS test_folders)
+  get_filename_component(name "${folder}" NAME)
+  file(GLOB_RECURSE files CONFIGURE_DEPENDS "${folder}/*.cc")
+  if(NOT files OR name STREQUAL "fuzz")
+    continue()
+  endif()
+  if(NOT OCELLI_VARIANT)
+    ocelli_test_program(${name} ${files})
+    gtest_discover_tests(test_${name} TEST_PREFIX "${name}/" DISCOVERY_MODE PRE_TEST
+      WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}" PROPERTIES TIMEOUT 900)
+  elseif(name IN_LIST ocelli_tested_as_wasm)
+    ocelli_test_program(${name} ${files})
+    if(ocelli_toolchain STREQUAL "emscripten")
+      set_target_properties(test_${name} PROPERTIES SUFFIX ".mjs")
+      target_link_options(test_${name} PRIVATE -sEXIT_RUNTIME -sALLOW_MEMORY_GROWTH -sMAXIMUM_MEMORY=4GB -sNODERAWFS
+        -sPTHREAD_POOL_SIZE=8 -sENVIRONMENT=node,worker -sSTACK_SIZE=1MB -sPROXY_TO_PTHREAD -Wno-pthreads-mem-growth)
+    else()
+      target_link_options(test_${name} PRIVATE -Wl,--max-memory=4294967296 -Wl,-z,stack-size=1048576 -Wl,--stack-first)
+    endif()
+    add_test(NAME ${OCELLI_VARIANT}/${name}
+      COMMAND "${OCELLI_NODE_RELAXED}" "${CMAKE_SOURCE_DIR}/tools/run_wasm.mjs" "$<TARGET_FILE:test_${name}>"
+      WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
+    set_tests_properties(${OCELLI_VARIANT}/${name} PROPERTIES TIMEOUT 900)
+  endif()
 endforeach()
+
+# Each tests/fuzz/NAME_fuzz.cc is a libFuzzer program; under the sanitizers it runs for some seconds as a test.
+if(CMAKE_BUILD_TYPE STREQUAL "Sanitize" AND CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  file(GLOB fuzz_files CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/tests/fuzz/*_fuzz.cc")
+  foreach(file IN LISTS fuzz_files)
+    get_filename_component(name "${file}" NAME_WE)
+    add_executable(${name} "${file}")
+    target_link_libraries(${name} PRIVATE ocelli_flags ocelli_format ocelli_text ocelli_image ocelli_stream
+      ocelli_convert_lib)
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    add_test(NAME fuzz/${name} COMMAND ${name} -seed=1 -max_total_time=8 -rss_limit_mb=4096 -timeout=20)
+  endforeach()
+endif()

@@ -41,5 +41,11 @@ if(OCELLI_TESTS)
     "${folder}/googlemock/src/gmock_main.cc")
   target_include_directories(third_party_gtest SYSTEM PUBLIC "${folder}/googletest/include" "${folder}/googlemock/include")
   target_include_directories(third_party_gtest PRIVATE "${folder}/googletest" "${folder}/googlemock")
-  target_compile_features(third_party_gtest PUBLIC cxx_std_17)
+  if(ocelli_toolchain STREQUAL "wasi")
+    # This C library has no dup, no signals and no exceptions.
+    target_compile_definitions(third_party_gtest PUBLIC GTEST_HAS_STREAM_REDIRECTION=0
+      GTEST_HAS_EXCEPTIONS=0 _WASI_EMULATED_SIGNAL)
+    target_compile_options(third_party_gtest PUBLIC -fno-exceptions)
+    target_link_libraries(third_party_gtest INTERFACE wasi-emulated-signal)
+  endif()
 endif()
