@@ -1,5 +1,6 @@
-// ByteReader: bounds-checked reads from encoded bytes, for the container parsers of this folder. Reading
-// past the end yields zeros and turns ok() false, so a parser may read a whole header and check once.
+// ByteReader: bounds-checked reads from encoded bytes, for the container parsers of this folder.
+// Reading past the end yields zeros and turns ok() false, so a parser may read a whole header and
+// check once.
 #pragma once
 
 #include <cstddef>

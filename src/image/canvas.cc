@@ -17,8 +17,8 @@ Result<void> Canvas::check(const char* kind, int64_t width, int64_t height,
                 std::string(kind) + " image is " + size + " px; each side must be at least 1");
   }
   if (width > INT_MAX / 8 || height > INT_MAX / 8 || width > limits.pixels_max / height) {
-    return fail(Status::kImageTooLarge, std::string(kind) + " image is " + size +
-                                            " px; at most " + std::to_string(limits.pixels_max) +
+    return fail(Status::kImageTooLarge, std::string(kind) + " image is " + size + " px; at most " +
+                                            std::to_string(limits.pixels_max) +
                                             " pixels are accepted");
   }
   return {};

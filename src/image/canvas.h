@@ -1,5 +1,6 @@
-// Canvas: where a codec puts its pixels. It checks the header's size against the limits before anything
-// is allocated, turns the picture upright while rows arrive, and lays transparency over white.
+// Canvas: where a codec puts its pixels. It checks the header's size against the limits before
+// anything is allocated, turns the picture upright while rows arrive, and lays transparency over
+// white.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +11,8 @@
 
 namespace ocelli {
 
-// EXIF orientation: what has to be done to see the picture upright. Values are those of the EXIF tag.
+// EXIF orientation: what has to be done to see the picture upright. Values are those of the EXIF
+// tag.
 enum class Orientation : uint8_t {
   kUpright = 1,
   kMirrored = 2,
@@ -39,7 +41,7 @@ class Canvas {
   static Result<void> check(const char* kind, int64_t width, int64_t height,
                             const ImageLimits& limits);
 
-  int width() const { return width_; }    // as stored
+  int width() const { return width_; }  // as stored
   int height() const { return height_; }
 
   void put_rgb_row(int y, const uint8_t* rgb);    // [width, 3] u8

@@ -1,6 +1,7 @@
-// decode_image: encoded bytes of unknown origin -> RGB. Called by engine/ for every image of a request.
-// The pixels are those of Pillow's open + exif_transpose + alpha over white + convert("RGB"); the one
-// difference is 16-bit grey, which keeps its high byte (as 16-bit colour does) instead of clipping.
+// decode_image: encoded bytes of unknown origin -> RGB. Called by engine/ for every image of a
+// request. The pixels are those of Pillow's open + exif_transpose + alpha over white +
+// convert("RGB"); the one difference is 16-bit grey, which keeps its high byte (as 16-bit colour
+// does) instead of clipping.
 #pragma once
 
 #include <cstdint>
@@ -12,14 +13,15 @@
 namespace ocelli {
 
 struct ImageLimits {
-  int64_t pixels_max = 64'000'000;      // width * height, from the header, before anything is allocated
+  int64_t pixels_max = 64'000'000;  // width * height, from the header, before anything is allocated
   int64_t bytes_max = int64_t{768} << 20;  // memory a decode may hold at once, its result included
 };
 
-// Decodes PNG, JPEG (baseline, progressive), GIF and animated WebP (first frame), BMP and WebP; the kind
-// is told by content. Applies EXIF orientation, so width and height are those of the upright picture.
-// Errors: kInvalidImage (not an image, damaged or truncated), kUnsupportedImage (a known kind that is not
-// decoded), kImageTooLarge (a limit above), kOutOfMemory. Any bytes are safe to pass.
+// Decodes PNG, JPEG (baseline, progressive), GIF and animated WebP (first frame), BMP and WebP; the
+// kind is told by content. Applies EXIF orientation, so width and height are those of the upright
+// picture. Errors: kInvalidImage (not an image, damaged or truncated), kUnsupportedImage (a known
+// kind that is not decoded), kImageTooLarge (a limit above), kOutOfMemory. Any bytes are safe to
+// pass.
 Result<Image> decode_image(std::span<const uint8_t> bytes, const ImageLimits& limits = {});
 
 }  // namespace ocelli

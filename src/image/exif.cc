@@ -1,5 +1,5 @@
-// Reads tag 0x0112 of the first directory of a TIFF block (TIFF 6.0, EXIF 2.3). Never follows a pointer
-// other than the first directory's, so hostile offsets cannot loop.
+// Reads tag 0x0112 of the first directory of a TIFF block (TIFF 6.0, EXIF 2.3). Never follows a
+// pointer other than the first directory's, so hostile offsets cannot loop.
 #include "image/exif.h"
 
 namespace ocelli {

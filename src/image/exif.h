@@ -1,5 +1,5 @@
-// The one thing ocelli wants from EXIF: the orientation. Called by the JPEG, PNG and WebP codecs with the
-// TIFF block that their containers hold.
+// The one thing ocelli wants from EXIF: the orientation. Called by the JPEG, PNG and WebP codecs
+// with the TIFF block that their containers hold.
 #pragma once
 
 #include "image/bytes.h"
@@ -7,8 +7,8 @@
 
 namespace ocelli {
 
-// tiff: starts with "II*\0" or "MM\0*" (an "Exif\0\0" in front is skipped). Anything odd, missing or out
-// of range means upright: a damaged tag must not cost the picture.
+// tiff: starts with "II*\0" or "MM\0*" (an "Exif\0\0" in front is skipped). Anything odd, missing
+// or out of range means upright: a damaged tag must not cost the picture.
 Orientation exif_orientation(Bytes tiff);
 
 }  // namespace ocelli

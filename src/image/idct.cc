@@ -1,5 +1,5 @@
-// Two passes of the 11-multiplication 8-point transform: columns into a scratch block that keeps two
-// extra fraction bits, then rows. Constants carry 13 fraction bits.
+// Two passes of the 11-multiplication 8-point transform: columns into a scratch block that keeps
+// two extra fraction bits, then rows. Constants carry 13 fraction bits.
 #include "image/idct.h"
 
 #include <algorithm>
@@ -15,18 +15,18 @@ constexpr uint32_t fixed(double value) {
 }
 
 // Rotations of the flow graph; cN = cos(N pi / 16), each scaled by sqrt(2).
-constexpr uint32_t kC6 = fixed(0.541196100);             // c6
+constexpr uint32_t kC6 = fixed(0.541196100);  // c6
 constexpr uint32_t kC2MinusC6 = fixed(0.765366865);
 constexpr uint32_t kC2PlusC6 = fixed(1.847759065);
 constexpr uint32_t kC3 = fixed(1.175875602);
-constexpr uint32_t kOdd7 = fixed(0.298631336);           // -c1 + c3 + c5 - c7
-constexpr uint32_t kOdd5 = fixed(2.053119869);           //  c1 + c3 - c5 + c7
-constexpr uint32_t kOdd3 = fixed(3.072711026);           //  c1 + c3 + c5 - c7
-constexpr uint32_t kOdd1 = fixed(1.501321110);           //  c1 + c3 - c5 - c7
-constexpr uint32_t kMix71 = fixed(0.899976223);          //  c3 - c7
-constexpr uint32_t kMix53 = fixed(2.562915447);          //  c1 + c3
-constexpr uint32_t kMix73 = fixed(1.961570560);          //  c3 + c5
-constexpr uint32_t kMix51 = fixed(0.390180644);          //  c3 - c5
+constexpr uint32_t kOdd7 = fixed(0.298631336);   // -c1 + c3 + c5 - c7
+constexpr uint32_t kOdd5 = fixed(2.053119869);   //  c1 + c3 - c5 + c7
+constexpr uint32_t kOdd3 = fixed(3.072711026);   //  c1 + c3 + c5 - c7
+constexpr uint32_t kOdd1 = fixed(1.501321110);   //  c1 + c3 - c5 - c7
+constexpr uint32_t kMix71 = fixed(0.899976223);  //  c3 - c7
+constexpr uint32_t kMix53 = fixed(2.562915447);  //  c1 + c3
+constexpr uint32_t kMix73 = fixed(1.961570560);  //  c3 + c5
+constexpr uint32_t kMix51 = fixed(0.390180644);  //  c3 - c5
 
 // One 8-point transform of x[0], x[step], ...; hands each output, still with its fraction bits, to
 // put(index, value). Unsigned words: wrapping is defined.

@@ -1,7 +1,8 @@
-// JPEG: markers and colour are ours, entropy decoding and dequantisation are stb_image's. We walk the
-// markers ourselves because stb 2.27 trusts table sizes and never-sent tables; each segment is checked
-// at the very byte where stb is about to parse it. Baseline, extended and progressive Huffman, 8 bits.
-// Not done: libjpeg's smoothing of progressive files that end before all their scans were sent.
+// JPEG: markers and colour are ours, entropy decoding and dequantisation are stb_image's. We walk
+// the markers ourselves because stb 2.27 trusts table sizes and never-sent tables; each segment is
+// checked at the very byte where stb is about to parse it. Baseline, extended and progressive
+// Huffman, 8 bits. Not done: libjpeg's smoothing of progressive files that end before all their
+// scans were sent.
 #include "image/codecs.h"
 #include "image/exif.h"
 #include "image/idct.h"
@@ -52,7 +53,8 @@ class JpegDecoder {
 
  private:
   Bytes unread() const {
-    return {context_.img_buffer, static_cast<size_t>(context_.img_buffer_end - context_.img_buffer)};
+    return {context_.img_buffer,
+            static_cast<size_t>(context_.img_buffer_end - context_.img_buffer)};
   }
   int next_marker();
   Result<void> check_segment(int marker);
@@ -73,8 +75,8 @@ class JpegDecoder {
   int scans_ = 0;
 };
 
-// The marker that ended the entropy-coded data, or the next one in the file; garbage before it is skipped
-// as libjpeg does. kMarkerNone at the end of the file.
+// The marker that ended the entropy-coded data, or the next one in the file; garbage before it is
+// skipped as libjpeg does. kMarkerNone at the end of the file.
 int JpegDecoder::next_marker() {
   if (jpeg_->marker != kMarkerNone) {
     const int marker = jpeg_->marker;
@@ -117,7 +119,8 @@ Result<void> JpegDecoder::check_tables(Bytes segment) {
       const uint32_t count = reader.u8();
       symbols += count;
       codes = codes * 2 + count;
-      if (codes > (1u << bits)) return damaged("a Huffman table has more codes than its bits allow");
+      if (codes > (1u << bits))
+        return damaged("a Huffman table has more codes than its bits allow");
     }
     if (symbols > 256) return damaged("a Huffman table has more than 256 symbols");
     reader.skip(symbols);
@@ -168,8 +171,8 @@ Result<void> JpegDecoder::frame(int marker) {
 Result<void> JpegDecoder::scan() {
   if (!framed_) return damaged("pixels come before the frame header");
   if (++scans_ > kScansMax) {
-    return fail(Status::kInvalidImage, "JPEG image has more than " + std::to_string(kScansMax) +
-                                           " scans");
+    return fail(Status::kInvalidImage,
+                "JPEG image has more than " + std::to_string(kScansMax) + " scans");
   }
   if (!stbi__process_scan_header(jpeg_.get())) return damaged("a scan header");
   for (int i = 0; i < jpeg_->scan_n; ++i) {
@@ -229,7 +232,8 @@ Result<Image> JpegDecoder::run() {
   };
   jpeg_->app14_color_transform = -1;
   jpeg_->marker = kMarkerNone;
-  // A table that is never sent has no codes: without these, the search for one would leave the array.
+  // A table that is never sent has no codes: without these, the search for one would leave the
+  // array.
   for (int i = 0; i < 4; ++i) {
     for (auto* table : {&jpeg_->huff_dc[i], &jpeg_->huff_ac[i]}) {
       table->maxcode[17] = 0xffffffff;

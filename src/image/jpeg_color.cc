@@ -1,6 +1,7 @@
-// Upsampling rules (libjpeg-turbo 2.1 and later): 2:1 along one or both axes interpolates with weights 3:1
-// towards the nearer sample, and rounding alternates between neighbours; components of at most 2 columns
-// and all other ratios repeat samples, except 1:2 (rows only), which interpolates at any width.
+// Upsampling rules (libjpeg-turbo 2.1 and later): 2:1 along one or both axes interpolates with
+// weights 3:1 towards the nearer sample, and rounding alternates between neighbours; components of
+// at most 2 columns and all other ratios repeat samples, except 1:2 (rows only), which interpolates
+// at any width.
 #include "image/jpeg_color.h"
 
 #include <algorithm>
@@ -123,9 +124,8 @@ void jpeg_to_rgb(JpegColor color, const uint8_t* const components[4], int width,
     case JpegColor::kYcbcr:
       return each([&](int x) { return from_ycbcr(c0[x], c1[x], c2[x]); });
     case JpegColor::kCmyk:
-      return each([&](int x) {
-        return from_cmyk(255 - c0[x], 255 - c1[x], 255 - c2[x], 255 - c3[x]);
-      });
+      return each(
+          [&](int x) { return from_cmyk(255 - c0[x], 255 - c1[x], 255 - c2[x], 255 - c3[x]); });
     case JpegColor::kYcck:
       // libjpeg turns YCC into 255 - RGB, Pillow inverts that back: the inks are 255 - (255 - RGB).
       return each([&](int x) {

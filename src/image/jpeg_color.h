@@ -1,5 +1,5 @@
-// From JPEG component planes to RGB rows, as libjpeg-turbo does it: "fancy" triangle upsampling of chroma
-// and 16-bit fixed-point colour conversion. Used by jpeg.cc only.
+// From JPEG component planes to RGB rows, as libjpeg-turbo does it: "fancy" triangle upsampling of
+// chroma and 16-bit fixed-point colour conversion. Used by jpeg.cc only.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@ struct JpegPlane {
   int width = 0;                     // samples, without block padding
   int height = 0;
   int stride = 0;
-  int h_expand = 1;                  // image columns a sample covers, 1..4
+  int h_expand = 1;  // image columns a sample covers, 1..4
   int v_expand = 1;
 };
 
@@ -30,12 +30,12 @@ class JpegUpsampler {
 
  private:
   JpegPlane plane_;
-  Block<uint8_t> row_;     // [width * h_expand] u8
-  Block<uint16_t> sums_;   // [width] u16, vertical 3:1 sums
+  Block<uint8_t> row_;    // [width * h_expand] u8
+  Block<uint16_t> sums_;  // [width] u16, vertical 3:1 sums
 };
 
-// components[i] are [width] u8; rgb is [width, 3] u8. CMYK is taken as stored inverted (Adobe), which is
-// how Pillow reads every four-component JPEG.
+// components[i] are [width] u8; rgb is [width, 3] u8. CMYK is taken as stored inverted (Adobe),
+// which is how Pillow reads every four-component JPEG.
 void jpeg_to_rgb(JpegColor color, const uint8_t* const components[4], int width, uint8_t* rgb);
 
 }  // namespace ocelli

@@ -1,5 +1,5 @@
-// The counting allocator of image decoding. A block carries its size in front, so freeing can give the
-// bytes back; without an open budget (resizing, say) nothing is limited but memory itself.
+// The counting allocator of image decoding. A block carries its size in front, so freeing can give
+// the bytes back; without an open budget (resizing, say) nothing is limited but memory itself.
 #include "image/memory.h"
 
 #include <algorithm>

@@ -1,6 +1,6 @@
-// Memory of one decode: every block a codec asks for is counted against ImageLimits::bytes_max and may be
-// refused, so that a hostile header ends in an error instead of a dead instance. Used by the codecs of
-// this folder and, through its allocation macros, by stb_image. The budget is per thread.
+// Memory of one decode: every block a codec asks for is counted against ImageLimits::bytes_max and
+// may be refused, so that a hostile header ends in an error instead of a dead instance. Used by the
+// codecs of this folder and, through its allocation macros, by stb_image. The budget is per thread.
 #pragma once
 
 #include <cstddef>
@@ -32,8 +32,8 @@ void* image_alloc(size_t bytes);
 void* image_realloc(void* block, size_t bytes);
 void image_free(void* block);
 
-// Whether `bytes` can be had right now; if so they count against the open budget until it closes. For
-// memory that is then taken by other means: results, libraries with an allocator of their own.
+// Whether `bytes` can be had right now; if so they count against the open budget until it closes.
+// For memory that is then taken by other means: results, libraries with an allocator of their own.
 bool image_reserve(size_t bytes);
 
 // Tests: lets the allocator refuse blocks above this size as if memory had run out. 0 lifts it.

@@ -1,6 +1,6 @@
-// patchify: resized RGB -> normalised rows for the vision tower's first matmul. Called by engine/ a slice
-// of rows at a time, so that the patch matrix of a large image never exists as a whole. The surprise:
-// rows come in merge order (2x2 blocks of patches together), not in raster order.
+// patchify: resized RGB -> normalised rows for the vision tower's first matmul. Called by engine/ a
+// slice of rows at a time, so that the patch matrix of a large image never exists as a whole. The
+// surprise: rows come in merge order (2x2 blocks of patches together), not in raster order.
 #pragma once
 
 #include <cstdint>
@@ -13,9 +13,9 @@ namespace ocelli {
 
 // From preprocessor_config and the vision config; the defaults are those of the released models.
 struct ImageConfig {
-  int patch = 14;           // px
-  int temporal_patch = 2;   // frames
-  int merge = 2;            // patches a side that become one token
+  int patch = 14;          // px
+  int temporal_patch = 2;  // frames
+  int merge = 2;           // patches a side that become one token
   int channels = 3;
   int64_t min_pixels = 3136;
   int64_t max_pixels = 12845056;
@@ -27,14 +27,15 @@ struct ImageConfig {
   int row_features() const { return channels * temporal_patch * patch * patch; }
 };
 
-// Grid of `frames` pictures of the given size in px; both sides are multiples of config.factor(). An odd
-// last pair is filled by repeating the last frame, hence t = ceil(frames / temporal_patch).
+// Grid of `frames` pictures of the given size in px; both sides are multiples of config.factor().
+// An odd last pair is filled by repeating the last frame, hence t = ceil(frames / temporal_patch).
 PatchGrid patch_grid(int width, int height, int frames, const ImageConfig& config);
 
 // Writes patch rows [row_begin, row_end) of frames that all have the same size: out is
 // [row_end - row_begin, channels * temporal_patch * patch * patch] f32
-// with features in the order (channel, frame of the pair, row, column) and values (v/255 - mean)/std in
-// f32. Row r stands for pair r / (h*w), then merge x merge block, then patch in the block.
+// with features in the order (channel, frame of the pair, row, column) and values (v/255 -
+// mean)/std in f32. Row r stands for pair r / (h*w), then merge x merge block, then patch in the
+// block.
 void patchify(std::span<const Image> frames, const ImageConfig& config, int64_t row_begin,
               int64_t row_end, float* out);
 

@@ -1,5 +1,6 @@
-// PatchGrid: the size of one image or video in ViT patches, shared by image/ (which cuts the patches)
-// and model/ (windows, rotary positions). Height and width are even: patches are merged 2 by 2.
+// PatchGrid: the size of one image or video in ViT patches, shared by image/ (which cuts the
+// patches) and model/ (windows, rotary positions). Height and width are even: patches are merged 2
+// by 2.
 #pragma once
 
 #include <cstdint>
