@@ -83,11 +83,7 @@ Result<Bmp> read_header(Bytes bytes, const ImageLimits& limits) {
   } else if (bits == 32) {
     bmp.masks[0] = 0xff0000, bmp.masks[1] = 0xff00, bmp.masks[2] = 0xff;
   }
-  for (int i = 0; i < 256; ++i) {
-    for (int c = 0; c < 3; ++c)
-      bmp.palette[static_cast<size_t>(i * 4 + c)] = static_cast<uint8_t>(i);
-    bmp.palette[static_cast<size_t>(i * 4 + 3)] = 255;
-  }
+  for (size_t i = 0; i < 256; ++i) bmp.palette[i * 4 + 3] = 255;  // entries not given are black
   if (indexed) {
     const size_t header_end = size_t{14} + header_bytes;
     if (reader.position() < header_end) reader.skip(header_end - reader.position());

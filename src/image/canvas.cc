@@ -1,13 +1,19 @@
 // Orientation and the white background, row by row.
 #include "image/canvas.h"
 
-#include <climits>
+#include <algorithm>
 #include <cstring>
 
 #include "base/check.h"
 #include "image/memory.h"
 
 namespace ocelli {
+namespace {
+
+// Whatever the limits say: 8 bytes a pixel stay within the 31 bits of a wasm32 offset.
+constexpr int64_t kPixelsMax = int64_t{1} << 27;
+
+}  // namespace
 
 Result<void> Canvas::check(const char* kind, int64_t width, int64_t height,
                            const ImageLimits& limits) {
@@ -16,10 +22,10 @@ Result<void> Canvas::check(const char* kind, int64_t width, int64_t height,
     return fail(Status::kInvalidImage,
                 std::string(kind) + " image is " + size + " px; each side must be at least 1");
   }
-  if (width > INT_MAX / 8 || height > INT_MAX / 8 || width > limits.pixels_max / height) {
+  const int64_t pixels_max = std::min(limits.pixels_max, kPixelsMax);
+  if (width > pixels_max / height) {
     return fail(Status::kImageTooLarge, std::string(kind) + " image is " + size + " px; at most " +
-                                            std::to_string(limits.pixels_max) +
-                                            " pixels are accepted");
+                                            std::to_string(pixels_max) + " pixels are accepted");
   }
   return {};
 }

@@ -1,7 +1,8 @@
 // decode_image: encoded bytes of unknown origin -> RGB. Called by engine/ for every image of a
 // request. The pixels are those of Pillow's open + exif_transpose + alpha over white +
-// convert("RGB"); the one difference is 16-bit grey, which keeps its high byte (as 16-bit colour
-// does) instead of clipping.
+// convert("RGB"). Two differences: 16-bit grey keeps its high byte (as 16-bit colour does) instead
+// of clipping, and the transparent shade of a 2- or 4-bit grey PNG counts as the file means it
+// (Pillow misses it).
 #pragma once
 
 #include <cstdint>

@@ -20,9 +20,11 @@ std::unexpected<Error> truncated() {
 
 using Palette = std::array<uint8_t, 256 * 4>;  // [256, 4] RGBA
 
+// Entries that the file does not give are black.
 void read_palette(ByteReader& reader, int packed, Palette& palette) {
   const size_t count = size_t{2} << (packed & 7);
   const Bytes colors = reader.take(count * 3);
+  for (size_t i = 0; i < palette.size(); ++i) palette[i] = i % 4 == 3 ? 255 : 0;
   for (size_t i = 0; i < colors.size(); ++i) palette[i / 3 * 4 + i % 3] = colors[i];
 }
 
@@ -137,7 +139,7 @@ Result<Image> decode_gif(Bytes bytes, const ImageLimits& limits) {
   const int screen_width = reader.u16(), screen_height = reader.u16();
   const int screen_packed = reader.u8();
   reader.skip(2);
-  Palette palette;
+  Palette palette;  // a file without one means shades of grey
   for (size_t i = 0; i < palette.size(); ++i) {
     palette[i] = i % 4 == 3 ? 255 : static_cast<uint8_t>(i / 4);
   }

@@ -100,12 +100,8 @@ Result<void> read_header(Bytes chunk, const ImageLimits& limits, Png& png) {
     return damaged("an unknown compression, filter or interlace method");
   }
   png.interlaced = interlace == 1;
-  // Entries the file does not give are grey ramps, as Pillow leaves them.
-  for (int i = 0; i < 256; ++i) {
-    for (int c = 0; c < 3; ++c)
-      png.palette[static_cast<size_t>(i * 4 + c)] = static_cast<uint8_t>(i);
-    png.palette[static_cast<size_t>(i * 4 + 3)] = 255;
-  }
+  // Entries the file does not give are black.
+  for (size_t i = 0; i < 256; ++i) png.palette[i * 4 + 3] = 255;
   return {};
 }
 
@@ -268,8 +264,10 @@ Result<Image> decode_png(Bytes bytes, const ImageLimits& limits) {
   // Deflate shrinks by 1032 at best: a huge header over a few bytes is not worth an allocation.
   if (total > uint64_t{1032} * (png.data.size() + 1))
     return truncated(png.data.size() * 1032, total);
-  OCELLI_TRY(auto raw, make_block<uint8_t>(total + kInflateSlack, "the pixels of a PNG image"));
-  const size_t written = inflate_zlib(png.data, {raw.get(), total + kInflateSlack});
+  OCELLI_TRY(auto raw, make_block<uint8_t>(static_cast<size_t>(total) + kInflateSlack,
+                                           "the pixels of a PNG image"));
+  const size_t written =
+      inflate_zlib(png.data, {raw.get(), static_cast<size_t>(total) + kInflateSlack});
   if (written < total) return truncated(written, total);
   png.joined.reset();
 

@@ -6,6 +6,9 @@ set(ocelli_uses_text third_party_utf8proc)
 set(ocelli_uses_image third_party_stb third_party_webp)
 
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/src/layers.txt")
+# stb_image adds up whatever a hostile file says; wrapping makes that defined.
+set_source_files_properties("${CMAKE_SOURCE_DIR}/src/image/jpeg.cc" "${CMAKE_SOURCE_DIR}/src/image/inflate.cc"
+  PROPERTIES COMPILE_OPTIONS -fwrapv)
 file(STRINGS "${CMAKE_SOURCE_DIR}/src/layers.txt" layer_lines REGEX "^[a-z]")
 set(ocelli_layers)
 foreach(line IN LISTS layer_lines)
