@@ -1,5 +1,5 @@
-// libFuzzer target: any bytes through decode_image, then through resizing and patches. Start it with
-// tests/golden/images as corpus.
+// libFuzzer target: any bytes through decode_image, then through resizing and patches. Start it
+// with tests/golden/images as corpus.
 #include <cstdlib>
 #include <numeric>
 #include <vector>

@@ -21,7 +21,7 @@ TEST(Decode, EveryGoldenImageEqualsPillow) {
   const auto& images = golden_images()["images"];
   ASSERT_GT(images.size(), 100u);
   for (const auto& expected : images) {
-    const std::string name = expected["file"];
+    const auto name = expected["file"].get<std::string>();
     const auto bytes = read_golden_image(name);
     ASSERT_FALSE(bytes.empty()) << name;
     const auto image = decode_image(bytes);
@@ -42,10 +42,18 @@ TEST(Decode, BytesThatAreNoImage) {
 TEST(Decode, KnownKindsThatAreNotDecodedAreNamed) {
   using std::string_view_literals::operator""sv;
   const std::pair<std::string_view, const char*> cases[] = {
-      {"\0\0\0\x1c" "ftypavif\0\0\0\0"sv, "AVIF"}, {"\0\0\0\x18" "ftypheic\0\0\0\0"sv, "HEIC"},
-      {"II*\0\x08\0\0\0"sv, "TIFF"},            {"MM\0*\0\0\0\x08"sv, "TIFF"},
-      {"<?xml version='1.0'?><svg/>"sv, "SVG"}, {" <svg xmlns='http://www.w3.org/2000/svg'/>"sv, "SVG"},
-      {"\0\0\1\0\1\0"sv, "ICO"},               {"%PDF-1.7"sv, "PDF"},
+      {"\0\0\0\x1c"
+       "ftypavif\0\0\0\0"sv,
+       "AVIF"},
+      {"\0\0\0\x18"
+       "ftypheic\0\0\0\0"sv,
+       "HEIC"},
+      {"II*\0\x08\0\0\0"sv, "TIFF"},
+      {"MM\0*\0\0\0\x08"sv, "TIFF"},
+      {"<?xml version='1.0'?><svg/>"sv, "SVG"},
+      {" <svg xmlns='http://www.w3.org/2000/svg'/>"sv, "SVG"},
+      {"\0\0\1\0\1\0"sv, "ICO"},
+      {"%PDF-1.7"sv, "PDF"},
   };
   for (const auto& [bytes, name] : cases) {
     const Error error = error_of(bytes_of(bytes));
@@ -54,7 +62,8 @@ TEST(Decode, KnownKindsThatAreNotDecodedAreNamed) {
   }
 }
 
-// A file cut anywhere is an error, never a half-grey picture; at its last bytes it may be whole already.
+// A file cut anywhere is an error, never a half-grey picture; at its last bytes it may be whole
+// already.
 TEST(Decode, TruncatedFilesAreRefused) {
   for (const char* name :
        {"q75_420.jpg", "q75_420_progressive.jpg", "color2_8.png", "color6_16_interlaced.png",
@@ -63,10 +72,12 @@ TEST(Decode, TruncatedFilesAreRefused) {
     for (size_t size = 0; size < bytes.size(); size += 1 + bytes.size() / 97) {
       // The PNG's pixels end 16 bytes (checksum, end chunk) before the file, others' within 2.
       if (bytes.size() - size <= 20) continue;
-      if (std::string_view(name) == "rgba_lossy.webp" && size > bytes.size() - 200) continue;  // EXIF
+      if (std::string_view(name) == "rgba_lossy.webp" && size > bytes.size() - 200)
+        continue;  // EXIF
       const auto image = decode_image(std::span(bytes).first(size));
       ASSERT_FALSE(image.has_value()) << name << " cut to " << size << " of " << bytes.size();
-      EXPECT_EQ(image.error().status, Status::kInvalidImage) << name << ": " << image.error().message;
+      EXPECT_EQ(image.error().status, Status::kInvalidImage)
+          << name << ": " << image.error().message;
     }
   }
 }
@@ -167,9 +178,9 @@ TEST(Decode, JpegWithTooManyScans) {
 
 // Every byte of every kind, set to odd values: an error or a picture, and the same one each time.
 TEST(Decode, DamagedBytesNeverCrash) {
-  for (const char* name :
-       {"edge_6x17.jpg", "restart_progressive.jpg", "ycck.jpg", "color3_4_interlaced.png",
-        "palette1.gif", "rle4.bmp", "alpha.bmp", "rgba_lossy.webp", "animated.webp", "exif_5.jpg"}) {
+  for (const char* name : {"edge_6x17.jpg", "restart_progressive.jpg", "ycck.jpg",
+                           "color3_4_interlaced.png", "palette1.gif", "rle4.bmp", "alpha.bmp",
+                           "rgba_lossy.webp", "animated.webp", "exif_5.jpg"}) {
     const auto bytes = read_golden_image(name);
     for (size_t at = 0; at < bytes.size(); at += 1 + bytes.size() / 400) {
       for (const uint8_t value : {0x00, 0x7f, 0xff}) {

@@ -46,9 +46,9 @@ TEST(Exif, AnythingOddIsUpright) {
   for (const int value : {0, 9, 255, 65535}) {
     EXPECT_EQ(exif_orientation(tiff(true, 0x112, 3, 1, value)), Orientation::kUpright);
   }
-  EXPECT_EQ(exif_orientation(tiff(true, 0x112, 3, 2, 6)), Orientation::kUpright);    // two values
-  EXPECT_EQ(exif_orientation(tiff(true, 0x112, 2, 1, 6)), Orientation::kUpright);    // a string
-  EXPECT_EQ(exif_orientation(tiff(true, 0x113, 3, 1, 6)), Orientation::kUpright);    // another tag
+  EXPECT_EQ(exif_orientation(tiff(true, 0x112, 3, 2, 6)), Orientation::kUpright);  // two values
+  EXPECT_EQ(exif_orientation(tiff(true, 0x112, 2, 1, 6)), Orientation::kUpright);  // a string
+  EXPECT_EQ(exif_orientation(tiff(true, 0x113, 3, 1, 6)), Orientation::kUpright);  // another tag
   auto bytes = tiff(false, 0x112, 3, 1, 6);
   for (size_t size = 0; size < 22; ++size) {
     EXPECT_EQ(exif_orientation(Bytes(bytes).first(size)), Orientation::kUpright) << size;

@@ -1,4 +1,5 @@
-// smart_resize against the reference's table and Python's rounding; resize_bicubic against Pillow's bytes.
+// smart_resize against the reference's table and Python's rounding; resize_bicubic against Pillow's
+// bytes.
 #include "image/resize.h"
 
 #include <gtest/gtest.h>
@@ -9,7 +10,7 @@
 namespace ocelli {
 namespace {
 
-constexpr int64_t kMin = 3136, kMax = 12845056;            // preprocessor_config of the released models
+constexpr int64_t kMin = 3136, kMax = 12845056;  // preprocessor_config of the released models
 constexpr int64_t kServedMin = 200704, kServedMax = 1003520;  // 256 to 1280 tokens
 
 struct Row {
@@ -92,9 +93,9 @@ TEST(ResizeBicubic, EqualsPillow) {
   const auto& rows = golden_images()["resizes"];
   ASSERT_GT(rows.size(), 50u);
   for (const auto& row : rows) {
-    const int width = row["from"][0], height = row["from"][1];
+    const int width = row["from"][0].get<int>(), height = row["from"][1].get<int>();
     const Image image = noise(width, height, static_cast<uint32_t>(width * 1000 + height));
-    const auto resized = resize_bicubic(image, row["to"][0], row["to"][1]);
+    const auto resized = resize_bicubic(image, row["to"][0].get<int>(), row["to"][1].get<int>());
     ASSERT_TRUE(resized) << row.dump();
     EXPECT_EQ(resized->width, row["to"][0].get<int>());
     EXPECT_EQ(resized->height, row["to"][1].get<int>());

@@ -1,5 +1,5 @@
 # Owns the third-party libraries as CMake targets, compiled from what the set-up unpacked, without our warnings.
-# Called by the root CMakeLists.txt. Surprise: libwebp is reduced to its decoder, without threads, in scalar C.
+# Called by the root CMakeLists.txt. Surprise: libwebp is reduced to its decoder, without threads; its SSE files are empty off x86.
 
 function(ocelli_third_party_folder name out)
   string(TOUPPER "${name}" upper)
@@ -27,9 +27,9 @@ target_compile_definitions(third_party_utf8proc PUBLIC UTF8PROC_STATIC)
 
 ocelli_third_party_folder(webp folder)
 file(GLOB webp_files "${folder}/src/dec/*.c" "${folder}/src/utils/*.c" "${folder}/src/dsp/*.c")
-list(FILTER webp_files EXCLUDE REGEX "_(sse2|sse41|avx2|neon|msa|mips32|mips_dsp_r2)\\.c$")
+list(FILTER webp_files EXCLUDE REGEX "_(avx2|neon|msa|mips32|mips_dsp_r2)\\.c$")
 list(FILTER webp_files EXCLUDE REGEX "/utils/(bit_writer|huffman_encode|quant_levels|palette)[a-z_]*\\.c$")
-list(FILTER webp_files EXCLUDE REGEX "/dsp/(enc|lossless_enc|cost|ssim)[a-z_]*\\.c$")
+list(FILTER webp_files EXCLUDE REGEX "/dsp/(enc|lossless_enc|cost|ssim)[a-z0-9_]*\\.c$")
 file(GLOB webp_kept "${folder}/src/utils/quant_levels_dec_utils.c" "${folder}/src/utils/palette.c")
 add_library(third_party_webp STATIC ${webp_files} ${webp_kept})
 target_include_directories(third_party_webp PRIVATE "${folder}")
