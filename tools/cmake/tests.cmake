@@ -14,6 +14,8 @@ function(ocelli_test_program name)
   add_executable(test_${name} ${ARGN})
   if(name IN_LIST ocelli_layers)
     set(under_test ocelli_${name})
+  elseif(name STREQUAL "convert")
+    set(under_test)  # the converter is added below and needs no engine
   else()
     set(under_test ocelli_abi)
   endif()
