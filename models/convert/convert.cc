@@ -96,6 +96,19 @@ Result<void> check_weights(const Checkpoint& checkpoint, const std::vector<Weigh
   return std::unexpected(std::move(*first));
 }
 
+// The weight table knows this convolution as a matrix; its axes must be the configured ones as
+// well.
+Result<void> check_patch_embed(const Checkpoint& checkpoint, const VisionConfig& vision) {
+  const SourceTensor* tensor = checkpoint.find("visual.patch_embed.proj.weight");
+  const std::vector<int64_t> shape = {vision.hidden, vision.in_channels, vision.temporal_patch,
+                                      vision.patch, vision.patch};
+  if (tensor == nullptr || tensor->shape.size() != 5 || tensor->shape == shape) return {};
+  return fail(Status::kTensorShape,
+              "tensor " + tensor->source_name + " in " + tensor->file + " has shape " +
+                  shape_text(tensor->shape) + ", must be " + shape_text(shape),
+              tensor->source_name);
+}
+
 // Tensors that no weight uses are named, not refused: checkpoints carry buffers and leftovers.
 void note_unused(const Checkpoint& checkpoint, const std::vector<WeightSpec>& table, bool tied,
                  Listener& listener) {
@@ -164,6 +177,7 @@ Result<Manifest> convert(Source& source, Sink& sink, Listener& listener,
   }
   const std::vector<WeightSpec> table = weight_table(manifest.config);
   OCELLI_TRY_VOID(check_weights(checkpoint, table));
+  OCELLI_TRY_VOID(check_patch_embed(checkpoint, manifest.config.vision));
   OCELLI_TRY(const TokenizerTables tables, read_tokenizer(source));
   OCELLI_TRY_VOID(check_tokenizer(tables, manifest.config));
   note_unused(checkpoint, table, manifest.config.text.tied, listener);
