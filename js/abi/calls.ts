@@ -22,6 +22,8 @@ export interface OpenOptions {
   sequences_max?: number;
   image_tokens_max?: number;
   memory_bytes_max?: number;
+  /** Entropy for requests that name no seed. */
+  seed?: number;
 }
 
 export interface TokenLogprob {

@@ -128,6 +128,7 @@ export const commands: Record<string, Command> = {
         value: 'NAME',
         help: "the name in the manifest (the folder's by default)",
       },
+      force: { kind: 'flag', help: 'replace OUT if it is a container' },
       quiet: { kind: 'flag', help: 'no progress' },
       help: helpOption,
     },

@@ -4,6 +4,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, realpath } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
 import { OcelliError } from '../errors.ts';
 import { packageRoot } from '../host.ts';
 import { commands, type Given } from './arguments.ts';
@@ -23,14 +24,19 @@ export async function convert(given: Given): Promise<number> {
   await mkdir(dirname(out), { recursive: true });
   const parent = await realpath(dirname(out));
   const readable = await commonFolder(source);
+  const flags = flagsOf(given);
+  // Links are followed before the converter sees the folder, so it is told the name that the user gave.
+  if (!given.text('name')) flags.push('--name', basename(resolve(sourceName)));
   const WASI = await wasiClass();
   const wasi = new WASI({
     version: 'preview1',
-    args: ['ocelli convert', source, join(parent, basename(out)), ...flagsOf(given)],
-    env: process.stderr.isTTY ? { OCELLI_TTY: '1' } : {},
+    args: ['ocelli convert', source, join(parent, basename(out)), ...flags],
+    env: {},
     preopens: { [readable]: readable, [parent]: parent },
     returnOnExit: true,
   });
+  // Optimised code of Node 20 calls its WASI functions directly and then crashes once the program's memory has grown.
+  setFlagsFromString('--no-turbo-fast-api-calls');
   const module = await WebAssembly.compile(await readFile(url));
   const instance = await WebAssembly.instantiate(
     module,

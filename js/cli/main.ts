@@ -8,6 +8,9 @@ import { inspect } from './inspect.ts';
 import { runCommand } from './run.ts';
 import { tokenize } from './tokenize.ts';
 
+/** What follows the message of a UsageError: first about all commands, then about the one that was named. */
+let helpfulUsage = overview;
+
 const work = { run: runCommand, convert, inspect, tokenize };
 
 async function main(words: readonly string[]): Promise<number> {
@@ -21,6 +24,7 @@ async function main(words: readonly string[]): Promise<number> {
     throw new UsageError(
       name ? `there is no command ${JSON.stringify(name)}` : 'a command is needed',
     );
+  helpfulUsage = `usage: ${command.usage}\n\nocelli ${name} --help tells more.\n`;
   const given = parseCommand(command, rest);
   if (given.flag('help')) {
     process.stdout.write(helpOf(command));
@@ -31,7 +35,7 @@ async function main(words: readonly string[]): Promise<number> {
 
 function explain(error: unknown): number {
   if (error instanceof UsageError) {
-    process.stderr.write(`ocelli: ${error.message}\n\n${overview}`);
+    process.stderr.write(`ocelli: ${error.message}\n\n${helpfulUsage}`);
     return 2;
   }
   if (error instanceof OcelliError)

@@ -37,7 +37,7 @@ export async function openEngine(
   const manifest = parseManifest(bytes);
   const core = await load(options);
   try {
-    const open = { ...options.open, threads: core.threads };
+    const open = { seed: entropy(), ...options.open, threads: core.threads };
     const plan = core.calls.plan(bytes, open);
     const handle = core.calls.open(bytes, open);
     const wanted = options.tokenizerOnly
@@ -62,6 +62,12 @@ export async function openEngine(
     core.stop();
     throw error;
   }
+}
+
+/** 53 random bits: as many as a JSON number carries. */
+function entropy(): number {
+  const [high = 0, low = 0] = crypto.getRandomValues(new Uint32Array(2));
+  return (high >>> 11) * 2 ** 32 + low;
 }
 
 /** The manifest as JavaScript reads it; the core checks all the rest. */

@@ -49,16 +49,20 @@ Result<void> Engine::shard_commit(uint32_t index) {
   OCELLI_TRY(const auto tensors, open_shard({shards_[index].data(), info.bytes}, info));
   OCELLI_TRY_VOID(loader_->add(tensors));
   committed_[index] = true;
+  OCELLI_TRY_VOID(open_tokenizer());
   const bool all = std::find(committed_.begin(), committed_.end(), false) == committed_.end();
   return all ? bind() : Result<void>{};
 }
 
-Result<void> Engine::bind() {
+// As soon as its tensors are there, so that text can be tokenized without the rest of the weights.
+Result<void> Engine::open_tokenizer() {
+  if (tokenizer_ || !loader_->find("tokenizer.bytes") || !loader_->find("tokenizer.ends") ||
+      !loader_->find("tokenizer.merges")) {
+    return {};
+  }
   TokenizerData data;
   const auto tensor = [&](const char* name, Dtype dtype) -> Result<std::span<const uint8_t>> {
     const TensorView* view = loader_->find(name);
-    if (!view)
-      return fail(Status::kMissingTensor, std::string("the container has no tensor ") + name);
     if (view->dtype != dtype)
       return fail(Status::kTensorDtype, std::string(name) + " has the wrong dtype");
     return view->data;
@@ -76,6 +80,14 @@ Result<void> Engine::bind() {
   for (const AddedTokenInfo& added : manifest_.added)
     data.added.push_back({added.id, added.content, added.special});
   OCELLI_TRY(tokenizer_, Tokenizer::open(data));
+  return {};
+}
+
+Result<void> Engine::bind() {
+  for (const char* name : {"tokenizer.bytes", "tokenizer.ends", "tokenizer.merges"}) {
+    if (!loader_->find(name))
+      return fail(Status::kMissingTensor, std::string("the container has no tensor ") + name);
+  }
   OCELLI_TRY(weights_, loader_->bind());
   events_.emplace(*tokenizer_);
   scheduler_.emplace(manifest_.config, *tokenizer_, *decoder_, *tower_, *kv_, options_, *events_);
@@ -91,14 +103,14 @@ Result<void> Engine::ready() const {
 }
 
 Result<std::vector<int32_t>> Engine::tokenize(std::string_view text, bool match_added) const {
-  OCELLI_TRY_VOID(ready());
+  if (!tokenizer_) return fail(Status::kNotReady, "the tokenizer's shard is not committed yet");
   std::vector<int32_t> ids;
   tokenizer_->encode(text, match_added, ids);
   return ids;
 }
 
 Result<std::string> Engine::detokenize(std::span<const int32_t> ids, bool skip_special) const {
-  OCELLI_TRY_VOID(ready());
+  if (!tokenizer_) return fail(Status::kNotReady, "the tokenizer's shard is not committed yet");
   std::string text;
   for (const int32_t id : ids) {
     if (id < 0 || id >= manifest_.config.text.vocab) {

@@ -58,6 +58,7 @@ class Engine {
 
  private:
   Engine() = default;
+  Result<void> open_tokenizer();
   Result<void> bind();  // once all shards are there
   Result<Request*> find(uint32_t handle);
 
