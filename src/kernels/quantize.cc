@@ -30,6 +30,15 @@ OCELLI_INLINE int32_t encode(f32x4* x, float inverse, float scale, int8_t* codes
   return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
+float mean_magnitude(const float* x, int k) {
+  f32x4 total = {};
+  int i = 0;
+  for (; i + 4 <= k; i += 4) total += abs(load<f32x4>(x + i));
+  float sum = sum_lanes(total);
+  for (; i < k; ++i) sum += x[i] < 0.0f ? -x[i] : x[i];
+  return sum / static_cast<float>(k);
+}
+
 }  // namespace
 
 int64_t quantized_rows_bytes(int rows, int k_padded) {
@@ -66,6 +75,7 @@ OCELLI_NOINLINE void quantize_row(const float* x, int k, QuantizedRows& out, int
   OCELLI_CHECK(row >= 0 && row < out.rows && k <= out.k_padded);
   const int groups = out.k_padded / kGroupAct;
   const int64_t first = int64_t{row} * groups;
+  const float limit = outlier_ratio * mean_magnitude(x, k);
   for (int g = 0; g < groups; ++g) {
     const int64_t at = first + g;
     int8_t* codes = out.codes + at * kGroupAct;
@@ -99,7 +109,7 @@ OCELLI_NOINLINE void quantize_row(const float* x, int k, QuantizedRows& out, int
     const float scale = peak / 127.0f;
     out.scales[at] = scale;
     out.sums[at] = encode(values, 127.0f / peak, scale, codes);
-    if (peak * kGroupAct > outlier_ratio * sum) {
+    if (peak > limit) {
       // The residual lies within half a step of the first pass: 254 fine steps make one.
       const float fine_scale = scale / 254.0f;
       out.has_fine[at] = 1;

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <vector>
 
+#include "kernels/fingerprint.h"
 #include "kernels/matmul.h"
 
 namespace ocelli {
@@ -71,7 +72,8 @@ bool equal_tiers(WeightFormat format, Random& random) {
 
 bool kernels_self_test() {
   Random random;
-  return equal_tiers(WeightFormat::kU4, random) && equal_tiers(WeightFormat::kU8, random);
+  return equal_tiers(WeightFormat::kU4, random) && equal_tiers(WeightFormat::kU8, random) &&
+         kernels_fingerprint() == kKernelsFingerprint;
 }
 
 }  // namespace ocelli

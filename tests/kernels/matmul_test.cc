@@ -154,14 +154,14 @@ TEST(MatmulQ8, RowBitsDoNotDependOnTheCall) {
   for (WeightFormat format : {WeightFormat::kU4, WeightFormat::kU8}) {
     const Weights w = make_weights(format, 20, k, true, 41, 1);
     std::vector<float> expected(static_cast<size_t>(all) * 20);
-    const Quantized q = quantize(x, all, k, kOutlierRatio);
+    const Quantized q = quantize(x, all, k, 6.0f);
     ASSERT_EQ(q.rows.has_fine[2 * 12 + 1], 1);
     ASSERT_EQ(q.rows.has_fine[3 * 12 + 1], 0);
     matmul_q8(w.linear, 0, 3, q.rows, all, expected.data(), 20);
     for (int rows = 1; rows <= 9; ++rows) {
       for (int first = 0; first + rows <= all; ++first) {
         const std::vector<float> part(x.begin() + first * k, x.begin() + (first + rows) * k);
-        const Quantized some = quantize(part, rows, k, kOutlierRatio);
+        const Quantized some = quantize(part, rows, k, 6.0f);
         std::vector<float> y(static_cast<size_t>(rows) * 20);
         for (int tile = 0; tile < 3; ++tile) {
           matmul_q8(w.linear, tile, tile + 1, some.rows, rows, y.data(), 20);
