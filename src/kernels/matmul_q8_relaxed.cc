@@ -45,25 +45,33 @@ struct Relaxed {
     }
   }
 
+  // Two planes of two halves: 4 accumulators a token, so more than two tokens at a time would
+  // spill.
   template <int T>
   OCELLI_INLINE static void dot_u8(const uint8_t* cells, const int8_t* x, int64_t x_stride,
                                    i32x4 (*out)[2]) {
-    i32x4 low_plane[T][2] = {}, high_plane[T][2] = {};
-    for (int cell = 0; cell < kGroupAct / 4; ++cell) {
-      const u32x4 low = load<u32x4>(cells + 32 * cell), high = load<u32x4>(cells + 32 * cell + 16);
-      const uint32_t nibble = 0x0f0f0f0fu;
-      const u32x4 low_a = low & nibble, low_b = (low >> 4) & nibble;
-      const u32x4 high_a = high & nibble, high_b = (high >> 4) & nibble;
-      for (int t = 0; t < T; ++t) {
-        const i32x4 a = splat_i32(load<int32_t>(x + t * x_stride + 4 * cell));
-        low_plane[t][0] = relaxed_dot(a, low_a, low_plane[t][0]);
-        low_plane[t][1] = relaxed_dot(a, high_a, low_plane[t][1]);
-        high_plane[t][0] = relaxed_dot(a, low_b, high_plane[t][0]);
-        high_plane[t][1] = relaxed_dot(a, high_b, high_plane[t][1]);
+    if constexpr (T > 2) {
+      dot_u8<2>(cells, x, x_stride, out);
+      dot_u8<T - 2>(cells, x + 2 * x_stride, x_stride, out + 2);
+    } else {
+      i32x4 planes[T][2][2] = {};
+      for (int cell = 0; cell < kGroupAct / 4; ++cell) {
+        const u32x4 low = load<u32x4>(cells + 32 * cell);
+        const u32x4 high = load<u32x4>(cells + 32 * cell + 16);
+        const uint32_t nibble = 0x0f0f0f0fu;
+        const u32x4 low_a = low & nibble, low_b = (low >> 4) & nibble;
+        const u32x4 high_a = high & nibble, high_b = (high >> 4) & nibble;
+        for (int t = 0; t < T; ++t) {
+          const i32x4 a = splat_i32(load<int32_t>(x + t * x_stride + 4 * cell));
+          planes[t][0][0] = relaxed_dot(a, low_a, planes[t][0][0]);
+          planes[t][1][0] = relaxed_dot(a, high_a, planes[t][1][0]);
+          planes[t][0][1] = relaxed_dot(a, low_b, planes[t][0][1]);
+          planes[t][1][1] = relaxed_dot(a, high_b, planes[t][1][1]);
+        }
       }
-    }
-    for (int t = 0; t < T; ++t) {
-      for (int h = 0; h < 2; ++h) out[t][h] = low_plane[t][h] + (high_plane[t][h] << 4);
+      for (int t = 0; t < T; ++t) {
+        for (int h = 0; h < 2; ++h) out[t][h] = planes[t][h][0] + (planes[t][h][1] << 4);
+      }
     }
   }
 };
