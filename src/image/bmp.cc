@@ -111,14 +111,15 @@ struct Channel {
 
 // Rows of plain pixels, as stored.
 Result<void> draw_plain(const Bmp& bmp, Canvas& canvas) {
-  const size_t width = static_cast<size_t>(bmp.width);
-  const size_t bits = static_cast<size_t>(bmp.bits);
-  const size_t stride = (width * bits + 31) / 32 * 4;
-  const size_t row_bytes = (width * bits + 7) / 8;
-  OCELLI_TRY(auto rgba, make_block<uint8_t>(width * 4, "a row of pixels"));
+  const uint64_t width =
+      static_cast<uint64_t>(bmp.width);  // 64 bits: 32 times it may not fit in 32
+  const uint64_t bits = static_cast<uint64_t>(bmp.bits);
+  const uint64_t stride = (width * bits + 31) / 32 * 4;
+  const uint64_t row_bytes = (width * bits + 7) / 8;
+  OCELLI_TRY(auto rgba, make_block<uint8_t>(static_cast<size_t>(width) * 4, "a row of pixels"));
   const Channel red(bmp.masks[0]), green(bmp.masks[1]), blue(bmp.masks[2]), alpha(bmp.masks[3]);
   for (int i = 0; i < bmp.height; ++i) {
-    const size_t at = static_cast<size_t>(i) * stride;
+    const uint64_t at = static_cast<uint64_t>(i) * stride;
     if (at > bmp.pixels.size() || bmp.pixels.size() - at < row_bytes) return truncated();
     const uint8_t* row = bmp.pixels.data() + at;
     for (size_t x = 0; x < width; ++x) {
