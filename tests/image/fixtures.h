@@ -3,8 +3,7 @@
 #pragma once
 
 #include <cstdint>
-#include <fstream>
-#include <iterator>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <span>
 #include <string>
@@ -14,9 +13,19 @@
 
 namespace ocelli {
 
+// Through stdio: the standard library of the WASI builds has no file streams. Empty when it is
+// missing.
 inline std::vector<uint8_t> read_golden_image(const std::string& name) {
-  std::ifstream file(std::string(OCELLI_ROOT) + "/tests/golden/images/" + name, std::ios::binary);
-  return std::vector<uint8_t>(std::istreambuf_iterator<char>(file), {});
+  std::vector<uint8_t> bytes;
+  const std::string path = std::string(OCELLI_ROOT) + "/tests/golden/images/" + name;
+  std::FILE* file = std::fopen(path.c_str(), "rb");
+  if (file == nullptr) return bytes;
+  uint8_t block[4096];
+  while (const size_t count = std::fread(block, 1, sizeof block, file)) {
+    bytes.insert(bytes.end(), block, block + count);
+  }
+  std::fclose(file);
+  return bytes;
 }
 
 inline const nlohmann::json& golden_images() {

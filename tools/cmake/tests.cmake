@@ -8,7 +8,7 @@ set(OCELLI_QWEN_TOKENIZER "${CMAKE_SOURCE_DIR}/node_modules/@lenml/tokenizer-qwe
   CACHE FILEPATH "tokenizer.json of Qwen2.5 for the tests")
 
 # Layers whose tests also run in each variant. Those of base are about the pool, which needs threads.
-set(ocelli_tested_as_wasm tensor kernels)
+set(ocelli_tested_as_wasm tensor kernels image)
 if(ocelli_threads)
   list(APPEND ocelli_tested_as_wasm base)
 endif()
