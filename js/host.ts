@@ -8,16 +8,21 @@ export const isNode: boolean =
   typeof process.versions?.node === 'string' &&
   process.versions.node !== '';
 
+// A bundle for an edge isolate may have no URL of its own; then nothing can lie beside it either.
+const here: string = import.meta.url || 'file:///js/host.js';
+
 /** Whether this very file runs as TypeScript source (tests, Node with type stripping) and not as built JavaScript. */
-const fromSource = import.meta.url.endsWith('.ts');
+const fromSource = here.endsWith('.ts');
 
 /** The package's root folder: above js/, or above build/js/. */
-export const packageRoot: URL = new URL(fromSource ? '../' : '../../', import.meta.url);
+export const packageRoot: URL = new URL(fromSource ? '../' : '../../', here);
 
 /** The script of the engine's thread. From source it is the built one: a Worker cannot be given TypeScript. */
 export const threadScript: URL = fromSource
-  ? new URL('../build/js/thread/entry.js', import.meta.url)
-  : new URL('./thread/entry.js', import.meta.url);
+  ? new URL('../build/js/thread/entry.js', here)
+  : import.meta.url
+    ? new URL('./thread/entry.js', import.meta.url)
+    : new URL('./thread/entry.js', here);
 
 interface NodeModules {
   'node:fs/promises': typeof import('node:fs/promises');

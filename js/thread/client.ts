@@ -51,7 +51,8 @@ async function startWorker(): Promise<WorkerLine> {
     };
   }
   const threads = await nodeModule('node:worker_threads');
-  const worker = new threads.Worker(threadScript, { name: 'ocelli' });
+  // Not the process's own arguments: some, such as --input-type, are refused for a script in a file.
+  const worker = new threads.Worker(threadScript, { name: 'ocelli', execArgv: [] });
   return {
     post: (message, transfer = []) => worker.postMessage(message, transfer as never[]),
     listen: (handler) => void worker.on('message', handler),

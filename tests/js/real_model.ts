@@ -1,0 +1,79 @@
+// A small random model through the real converter, and the built package. Used by the tests of js/ that need a core.
+// Surprise: the package is imported by a computed name, since its types must not need a build.
+import { spawn } from 'node:child_process';
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+export const root = join(import.meta.dirname, '../..');
+
+/** The builds that this Node can run in this run of the tests (see tools/test.mjs). */
+export const variantNames = (process.env['OCELLI_VARIANTS'] ?? 'mt-simd128,st-simd128').split(
+  ',',
+) as VariantName[];
+type VariantName = import('../../js/abi/variants.ts').VariantName;
+
+export async function builtPackage(): Promise<typeof import('../../js/index.ts')> {
+  const name = join(root, 'build/js/index.js');
+  return (await import(name)) as typeof import('../../js/index.ts');
+}
+
+export interface Ended {
+  code: number | null;
+  out: string;
+  err: string;
+}
+
+/** Runs Node with `words`, feeding `input`. */
+export function node(words: string[], input = ''): Promise<Ended> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, words, { cwd: root });
+    const ended: Ended = { code: null, out: '', err: '' };
+    child.stdout.on('data', (bytes) => (ended.out += bytes));
+    child.stderr.on('data', (bytes) => (ended.err += bytes));
+    child.on('error', reject);
+    child.on('close', (code) => resolve({ ...ended, code }));
+    child.stdin.on('error', () => undefined);
+    child.stdin.end(input);
+  });
+}
+
+/** The command `ocelli`. */
+export function ocelli(words: string[], input = ''): Promise<Ended> {
+  return node([join(root, 'build/js/cli/main.js'), ...words], input);
+}
+
+/** A folder with SOURCE (a checkpoint) and MODEL (its container). */
+export async function randomModel(
+  profile = 'awq',
+): Promise<{ folder: string; source: string; model: string }> {
+  const folder = mkdtempSync(join(tmpdir(), 'ocelli-js-'));
+  const made = await node([join(root, 'models/reference/checkpoint.mjs'), folder, profile]);
+  if (made.code !== 0) throw new Error(`the checkpoint was not made: ${made.err}`);
+  const source = join(folder, profile);
+  const model = join(folder, 'container');
+  const converted = await ocelli(['convert', source, model, '--shard-mib', '1', '--quiet']);
+  if (converted.code !== 0)
+    throw new Error(`convert ended with ${converted.code}: ${converted.err}`);
+  return { folder, source, model };
+}
+
+/** A picture without any library: a 24-bit BMP of `width` x `height`. */
+export function bitmap(width: number, height: number): Uint8Array {
+  const row = Math.ceil((3 * width) / 4) * 4;
+  const bytes = new Uint8Array(54 + row * height);
+  const view = new DataView(bytes.buffer);
+  bytes.set([0x42, 0x4d]);
+  view.setUint32(2, bytes.length, true);
+  view.setUint32(10, 54, true);
+  view.setUint32(14, 40, true);
+  view.setInt32(18, width, true);
+  view.setInt32(22, height, true);
+  view.setUint16(26, 1, true);
+  view.setUint16(28, 24, true);
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < 3 * width; x++)
+      bytes[54 + y * row + x] = (x * 7 + y * 13 + ((x * y) % 91)) & 255;
+  }
+  return bytes;
+}
