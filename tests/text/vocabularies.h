@@ -2,8 +2,9 @@
 #pragma once
 
 #include <cstdint>
-#include <fstream>
-#include <iterator>
+#include <cstdio>
+#include <cstdlib>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,9 +15,15 @@
 
 namespace ocelli {
 
+// The whole file, empty when it cannot be read. (The C library of WASI has no file streams.)
 inline std::string read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
+  std::string out;
+  FILE* file = std::fopen(path.c_str(), "rb");
+  if (file == nullptr) return out;
+  char block[1 << 16];
+  for (size_t got; (got = std::fread(block, 1, sizeof block, file)) > 0;) out.append(block, got);
+  std::fclose(file);
+  return out;
 }
 
 // Path of the real tokenizer.json: environment first, then what the build was configured with.

