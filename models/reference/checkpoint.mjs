@@ -155,7 +155,7 @@ function addOutliers(profile, list) {
     const values = new Uint16Array(data.buffer, data.byteOffset, data.byteLength / 2)
     for (let i = 0; i < values.length; i++) {
       const outlier = channels.some(([channel]) => channel === i)
-      values[i] = outlier ? convert(0.3) : convert(fromAny(values[i], dtype) * (name === 'model.norm.weight' ? 60 : 25))
+      values[i] = outlier ? convert(0.05) : convert(fromAny(values[i], dtype) * (name === 'model.norm.weight' ? 100 : 40))
     }
   }
 }
