@@ -1,0 +1,60 @@
+// Drives the core through its C interface as a host does: container from a folder, requests in, replies out.
+// Used by the golden suites and the engine tests.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace ocelli::test {
+
+using nlohmann::ordered_json;
+
+// Converts build/checkpoints/PROFILE (made by models/reference/checkpoint.mjs) into a fresh container; returns its
+// folder. precision: "exact" keeps everything, "small" has int8 vision and embedding.
+std::string container_of(const std::string& profile, const std::string& precision);
+std::string read_file(const std::string& path);
+
+struct Choice {
+  std::string text;
+  ordered_json tool_calls = ordered_json::array();  // deltas as they came
+  std::vector<int32_t> token_ids;
+  std::vector<ordered_json> logprobs;  // one entry a token
+  std::string finish_reason;
+  ordered_json stop_reason;
+};
+
+struct Reply {
+  uint32_t handle = 0;
+  ordered_json error;  // set when the request was refused or failed
+  ordered_json prompt, usage;
+  std::map<int, Choice> choices;
+};
+
+class EngineDriver {
+ public:
+  EngineDriver(const std::string& container, const ordered_json& options);
+  ~EngineDriver();
+  EngineDriver(const EngineDriver&) = delete;
+
+  // Puts `file:` and data images of the body as media and opens the request; the reply has `error` on refusal.
+  Reply open(ordered_json body, const std::string& image_folder);
+  // Steps until nothing is left, filling the replies. Returns the number of steps.
+  int finish(std::vector<Reply>& replies);
+  Reply run(const ordered_json& body, const std::string& image_folder);
+  void step_once(std::vector<Reply>& replies, bool& more);
+  void close(const Reply& reply);
+
+  ordered_json dump_prompt(const Reply& reply);
+  std::vector<float> dump_vision(const Reply& reply, int index);
+  uint32_t handle() const { return engine_; }
+  static ordered_json last_error();
+
+ private:
+  void drain(std::vector<Reply>& replies);
+  uint32_t engine_ = 0;
+};
+
+}  // namespace ocelli::test
