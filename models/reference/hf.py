@@ -66,22 +66,22 @@ class Reference:
         if hasattr(config, "quantization_config"):
             del config.quantization_config
         config._attn_implementation = "eager"
-        with torch.device("meta"):
-            model = Qwen2_5_VLForConditionalGeneration(config)
-        model = model.to_empty(device="cpu")
-        fresh = Qwen2_5_VLForConditionalGeneration(config)  # buffers such as inv_freq are computed, not stored
+        # The constructor makes parameters in the config's dtype: dequantised weights would be rounded to it.
+        for part in (config, config.text_config, config.vision_config):
+            part.dtype = torch.float32
+        model = Qwen2_5_VLForConditionalGeneration(config)
         state = {canonical(name): tensor for name, tensor in load_state(folder).items()}
-        missing, unexpected = fresh.load_state_dict(state, strict=False)
+        missing, unexpected = model.load_state_dict(state, strict=False)
         missing = [name for name in missing if not name.startswith("lm_head")]
         assert not missing and not unexpected, (missing, unexpected)
-        fresh.tie_weights()
-        self.model = fresh.float().eval().to(dtype)
-        if dtype != torch.float32:  # as from_pretrained does: rotary frequencies stay f32
-            for module in self.model.modules():
-                for key, buffer in list(module._buffers.items()):
-                    if buffer is not None and "inv_freq" in key:
-                        module._buffers[key] = dict(Qwen2_5_VLForConditionalGeneration(config).named_buffers())[
-                            next(n for n, b in self.model.named_buffers() if b is buffer)]
+        model.tie_weights()
+        assert all(p.dtype == torch.float32 for p in model.parameters())
+        frequencies = {name: buffer.clone() for name, buffer in model.named_buffers() if "inv_freq" in name}
+        self.model = model.eval().to(dtype)
+        for name, buffer in self.model.named_buffers():  # stay f32, as from_pretrained keeps them
+            if name in frequencies:
+                owner, key = name.rsplit(".", 1)
+                self.model.get_submodule(owner)._buffers[key] = frequencies[name]
         self.dtype = dtype
         self.config = config
         self.tokenizer = Qwen2Tokenizer.from_pretrained(folder)

@@ -20,7 +20,9 @@ class Silent : public Listener {
   void note(const std::string&) override {}
 };
 
-ordered_json parse(const char* json, uint32_t bytes) { return ordered_json::parse(json, json + bytes, nullptr, false); }
+ordered_json parse(const char* json, uint32_t bytes) {
+  return ordered_json::parse(json, json + bytes, nullptr, false);
+}
 
 }  // namespace
 
@@ -43,15 +45,17 @@ std::string container_of(const std::string& profile, const std::string& precisio
   out += "/container";
   auto source = open_source_directory(folder);
   if (!source) {
-    ADD_FAILURE() << source.error().message << ": run node models/reference/checkpoint.mjs build/checkpoints";
+    ADD_FAILURE() << source.error().message
+                  << ": run node models/reference/checkpoint.mjs build/checkpoints";
     return out;
   }
   auto sink = open_sink_directory(out, false);
   ConvertOptions options;
   options.name = profile;
   options.shard_mib = 1;
-  options.vision = precision == "exact" ? Precision::kF32 : Precision::kInt8;
-  options.embedding = options.vision;
+  if (precision == "exact") options.vision = options.embedding = Precision::kF32;
+  if (precision == "small") options.vision = options.embedding = Precision::kInt8;
+  if (precision == "vision8") options.vision = Precision::kInt8;
   Silent silent;
   auto manifest = convert(**source, **sink, silent, options);
   if (!manifest) ADD_FAILURE() << manifest.error().message;
@@ -61,8 +65,8 @@ std::string container_of(const std::string& profile, const std::string& precisio
 EngineDriver::EngineDriver(const std::string& container, const ordered_json& options) {
   const std::string manifest = read_file(container + "/manifest.json");
   const std::string text = options.dump();
-  const int32_t status = ocelli_open(manifest.data(), static_cast<uint32_t>(manifest.size()), text.data(),
-                                     static_cast<uint32_t>(text.size()), &engine_);
+  const int32_t status = ocelli_open(manifest.data(), static_cast<uint32_t>(manifest.size()),
+                                     text.data(), static_cast<uint32_t>(text.size()), &engine_);
   if (status != 0) {
     ADD_FAILURE() << last_error().dump();
     return;
@@ -73,7 +77,8 @@ EngineDriver::EngineDriver(const std::string& container, const ordered_json& opt
     void* address = nullptr;
     uint32_t bytes = 0;
     EXPECT_EQ(ocelli_shard_reserve(engine_, index, &address, &bytes), 0);
-    const std::string content = read_file(container + "/" + shard["sha256"].get<std::string>() + ".safetensors");
+    const std::string content =
+        read_file(container + "/" + shard["sha256"].get<std::string>() + ".safetensors");
     EXPECT_EQ(content.size(), bytes);
     std::memcpy(address, content.data(), std::min<size_t>(content.size(), bytes));
     EXPECT_EQ(ocelli_shard_commit(engine_, index++), 0) << last_error().dump();
@@ -94,14 +99,15 @@ Reply EngineDriver::open(ordered_json body, const std::string& image_folder) {
   Reply reply;
   std::vector<uint32_t> handles;
   for (ordered_json& message : body["messages"]) {
-    if (!message.is_object() || !message.contains("content") || !message["content"].is_array()) continue;
+    if (!message.is_object() || !message.contains("content") || !message["content"].is_array())
+      continue;
     for (ordered_json& part : message["content"]) {
       if (!part.contains("image_url")) continue;
       const std::string url = part["image_url"]["url"].get<std::string>();
       const std::string bytes = read_file(image_folder + "/" + url.substr(strlen("file:")));
       uint32_t media = 0;
-      if (ocelli_media_put(engine_, reinterpret_cast<const uint8_t*>(bytes.data()), static_cast<uint32_t>(bytes.size()),
-                           &media) != 0) {
+      if (ocelli_media_put(engine_, reinterpret_cast<const uint8_t*>(bytes.data()),
+                           static_cast<uint32_t>(bytes.size()), &media) != 0) {
         reply.error = last_error();
         return reply;
       }
@@ -110,7 +116,8 @@ Reply EngineDriver::open(ordered_json body, const std::string& image_folder) {
     }
   }
   const std::string json = body.dump();
-  if (ocelli_request_open(engine_, json.data(), static_cast<uint32_t>(json.size()), &reply.handle) != 0) {
+  if (ocelli_request_open(engine_, json.data(), static_cast<uint32_t>(json.size()),
+                          &reply.handle) != 0) {
     reply.error = last_error();
   }
   for (const uint32_t media : handles) ocelli_media_drop(engine_, media);
@@ -168,13 +175,16 @@ Reply EngineDriver::run(const ordered_json& body, const std::string& image_folde
   return replies[0];
 }
 
-void EngineDriver::close(const Reply& reply) { EXPECT_EQ(ocelli_request_close(engine_, reply.handle), 0); }
+void EngineDriver::close(const Reply& reply) {
+  EXPECT_EQ(ocelli_request_close(engine_, reply.handle), 0);
+}
 
 ordered_json EngineDriver::dump_prompt(const Reply& reply) {
   const uint8_t* data = nullptr;
   uint32_t bytes = 0, rows = 0, columns = 0;
   const char name[] = "prompt.json";
-  EXPECT_EQ(ocelli_dump(engine_, reply.handle, name, sizeof name - 1, &data, &bytes, &rows, &columns), 0);
+  EXPECT_EQ(
+      ocelli_dump(engine_, reply.handle, name, sizeof name - 1, &data, &bytes, &rows, &columns), 0);
   return parse(reinterpret_cast<const char*>(data), bytes);
 }
 
@@ -182,8 +192,8 @@ std::vector<float> EngineDriver::dump_vision(const Reply& reply, int index) {
   const uint8_t* data = nullptr;
   uint32_t bytes = 0, rows = 0, columns = 0;
   const std::string name = "vision_" + std::to_string(index);
-  EXPECT_EQ(ocelli_dump(engine_, reply.handle, name.data(), static_cast<uint32_t>(name.size()), &data, &bytes, &rows,
-                        &columns),
+  EXPECT_EQ(ocelli_dump(engine_, reply.handle, name.data(), static_cast<uint32_t>(name.size()),
+                        &data, &bytes, &rows, &columns),
             0);
   EXPECT_EQ(bytes, rows * columns * 4);
   std::vector<float> values(bytes / 4);

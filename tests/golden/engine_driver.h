@@ -1,5 +1,5 @@
-// Drives the core through its C interface as a host does: container from a folder, requests in, replies out.
-// Used by the golden suites and the engine tests.
+// Drives the core through its C interface as a host does: container from a folder, requests in,
+// replies out. Used by the golden suites and the engine tests.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +12,9 @@ namespace ocelli::test {
 
 using nlohmann::ordered_json;
 
-// Converts build/checkpoints/PROFILE (made by models/reference/checkpoint.mjs) into a fresh container; returns its
-// folder. precision: "exact" keeps everything, "small" has int8 vision and embedding.
+// Converts build/checkpoints/PROFILE (made by models/reference/checkpoint.mjs) into a fresh
+// container; returns its folder. precision: "default", "exact" (f32 vision and embedding), "small"
+// (both int8) or "vision8".
 std::string container_of(const std::string& profile, const std::string& precision);
 std::string read_file(const std::string& path);
 
@@ -39,7 +40,8 @@ class EngineDriver {
   ~EngineDriver();
   EngineDriver(const EngineDriver&) = delete;
 
-  // Puts `file:` and data images of the body as media and opens the request; the reply has `error` on refusal.
+  // Puts `file:` and data images of the body as media and opens the request; the reply has `error`
+  // on refusal.
   Reply open(ordered_json body, const std::string& image_folder);
   // Steps until nothing is left, filling the replies. Returns the number of steps.
   int finish(std::vector<Reply>& replies);
