@@ -1,7 +1,7 @@
 // Pool: worker threads behind one atomic word. The word holds the number of workers that take part
 // in the current task (low 8 bits) and the task's serial number; a worker whose index is too high
-// ignores the task. Surprise: waiting uses wasm's wait and notify directly, because libc++'s
-// std::atomic::wait polls with sleeps where it knows no futex.
+// ignores the task. Surprise: waiting uses wasm's wait and notify, or Linux's futex, directly:
+// std::atomic::wait polls where a library knows no futex, as libc++ does on wasm.
 #include "base/pool.h"
 
 #include <algorithm>
@@ -12,6 +12,13 @@
 #if OCELLI_THREADS
 #include <thread>
 #include <vector>
+#if defined(__linux__) && !defined(__wasm__)
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <climits>
+#endif
 #endif
 
 namespace ocelli {
@@ -26,10 +33,13 @@ constexpr uint32_t kSerialStep = 256;
 static_assert(kPoolThreadsMax <= int{kWorkersMask});
 
 using Word = std::atomic<uint32_t>;
+static_assert(sizeof(Word) == 4 && Word::is_always_lock_free);
 
 void sleep_while(Word& word, uint32_t value) {
 #if defined(__wasm__)
   __builtin_wasm_memory_atomic_wait32(reinterpret_cast<int*>(&word), static_cast<int>(value), -1);
+#elif defined(__linux__)
+  syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, value, nullptr, nullptr, 0);
 #else
   word.wait(value, std::memory_order_acquire);
 #endif
@@ -38,6 +48,8 @@ void sleep_while(Word& word, uint32_t value) {
 void wake_all(Word& word) {
 #if defined(__wasm__)
   __builtin_wasm_memory_atomic_notify(reinterpret_cast<int*>(&word), ~0u);
+#elif defined(__linux__)
+  syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
 #else
   word.notify_all();
 #endif

@@ -5,7 +5,8 @@
 namespace ocelli {
 
 // True when matmul_q8 equals matmul_q8_scalar bit for bit (u4 and u8, with and without fine passes)
-// and all kernels together give the fingerprint of every other target. Some milliseconds; allocates.
+// and all kernels together give the fingerprint of every other target. Some milliseconds;
+// allocates.
 bool kernels_self_test();
 
 }  // namespace ocelli
