@@ -28,13 +28,21 @@ function shown(command, args, env = {}) {
   });
 }
 
-/** A runner's own closing lines, for the summary. */
+/** The lines with which ctest and vitest end, for the summary. */
 function closing(text) {
-  const plain = text.replace(/\x1b\[[0-9;]*m/g, '');
   return (
-    plain.match(/^.*(tests passed,.* failed out of \d+|^\s+Tests {2}.*|^\s+Test Files {2}.*)$/gm) ??
-    []
+    text.match(/^.*tests passed, .* failed out of \d+$|^ +(?:Tests|Test Files) {2}.*$/gm) ?? []
   );
+}
+
+/** How many tests a part ran: what its runner counted, else the part itself. */
+function count({ passed, text = '' }) {
+  const ctest = /(\d+) tests? failed out of (\d+)/.exec(text);
+  if (ctest) return { passed: Number(ctest[2]) - Number(ctest[1]), failed: Number(ctest[1]) };
+  const line = /^ +Tests {2}.*$/m.exec(text)?.[0];
+  const number = (word) => Number(new RegExp(`(\\d+) ${word}`).exec(line ?? '')?.[1] ?? 0);
+  if (line) return { passed: number('passed'), failed: number('failed') };
+  return { passed: passed ? 1 : 0, failed: passed ? 0 : 1 };
 }
 
 async function ctest(preset) {
@@ -118,10 +126,12 @@ function report(results, started) {
     lines.push(`${passed ? 'passed' : 'FAILED'}  ${name} (${seconds} s)`);
     for (const line of closing(text ?? '')) lines.push(`        ${line.trim()}`);
   }
-  const failed = results.filter(({ passed }) => !passed).length;
-  lines.push(`${results.length - failed} passed, ${failed} failed`);
+  const counts = results.map((result) => count(result));
+  const sum = (key) => counts.reduce((total, each) => total + each[key], 0);
+  const broken = results.filter(({ passed }) => !passed).length;
+  lines.push(`${sum('passed')} passed, ${Math.max(sum('failed'), broken)} failed`);
   console.log(lines.join('\n'));
-  process.exitCode = failed > 0 ? 1 : 0;
+  process.exitCode = broken > 0 ? 1 : 0;
 }
 
 if (isMain(import.meta.url)) main().catch(endWith);
