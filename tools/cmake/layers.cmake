@@ -5,6 +5,12 @@
 set(ocelli_uses_text third_party_utf8proc)
 set(ocelli_uses_image third_party_stb third_party_webp)
 
+# What reads bytes from outside tells the fuzzer where it has been; without that it would search blindly.
+set(ocelli_fuzzed)
+if(CMAKE_BUILD_TYPE STREQUAL "Sanitize" AND CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  set(ocelli_fuzzed format text image stream)
+endif()
+
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/src/layers.txt")
 # stb_image adds up whatever a hostile file says; wrapping makes that defined.
 set_source_files_properties("${CMAKE_SOURCE_DIR}/src/image/jpeg.cc" "${CMAKE_SOURCE_DIR}/src/image/inflate.cc"
@@ -25,6 +31,9 @@ foreach(line IN LISTS layer_lines)
       add_library(ocelli_${layer} STATIC ${files})
     endif()
     target_link_libraries(ocelli_${layer} PRIVATE ocelli_core_flags PUBLIC ${below} ${ocelli_uses_${layer}})
+    if(layer IN_LIST ocelli_fuzzed)
+      target_compile_options(ocelli_${layer} PRIVATE -fsanitize=fuzzer-no-link)
+    endif()
   else()
     add_library(ocelli_${layer} INTERFACE)
     target_link_libraries(ocelli_${layer} INTERFACE ${below} ${ocelli_uses_${layer}})
