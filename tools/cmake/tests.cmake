@@ -85,6 +85,12 @@ if(CMAKE_BUILD_TYPE STREQUAL "Sanitize" AND CMAKE_CXX_COMPILER_ID STREQUAL "Clan
     if(OCELLI_HAVE_LIBCXX)  # libFuzzer itself was built with the other library; -lstdc++ would mean libc++ here
       target_link_libraries(${name} PRIVATE -l:libstdc++.so.6)
     endif()
-    add_test(NAME fuzz/${name} COMMAND ${name} -seed=1 -max_total_time=8 -rss_limit_mb=4096 -timeout=20)
+    # What it finds goes to the first folder, what it starts from is in the second.
+    file(MAKE_DIRECTORY "${CMAKE_BINARY_DIR}/corpus/${name}")
+    set(seeds)
+    if(name STREQUAL "image_fuzz")
+      set(seeds "${CMAKE_SOURCE_DIR}/tests/golden/images")
+    endif()
+    add_test(NAME fuzz/${name} COMMAND ${name} "${CMAKE_BINARY_DIR}/corpus/${name}" ${seeds} -seed=1 -max_total_time=8 -rss_limit_mb=4096 -timeout=20)
   endforeach()
 endif()
