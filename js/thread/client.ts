@@ -74,6 +74,9 @@ export async function openThreadEngine(
   return await openOverLine(await startWorker(), options, source, progress);
 }
 
+/** How long a thread may take to close its engine: at most one step is in its way. */
+const closeMs = 5000;
+
 interface Waiting {
   resolve(value: unknown): void;
   reject(error: unknown): void;
@@ -190,7 +193,11 @@ export async function openOverLine(
     stats: () => call({ name: 'stats' }),
     async close() {
       if (dead) return;
-      await call({ name: 'close' }).catch(() => undefined);
+      // A thread that does not answer is ended all the same.
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const late = new Promise((resolve) => (timer = setTimeout(resolve, closeMs)));
+      await Promise.race([call({ name: 'close' }).catch(() => undefined), late]);
+      clearTimeout(timer);
       die(new OcelliError(500, 'engine_closed', 'the engine was closed'));
     },
   };

@@ -106,9 +106,9 @@ function engineOf(core: LoadedCore, handle: number, info: EngineInfo): Engine {
     for (const one of media) calls.mediaDrop(handle, one);
   };
 
-  const crash = (error: unknown): void => {
+  /** Nothing works from here on; pending requests learn why. */
+  const end = (known: OcelliError): void => {
     dead = true;
-    const known = error instanceof OcelliError ? error : engineCrashed(error);
     const event: EngineEvent = {
       type: 'error',
       status: 900,
@@ -119,8 +119,11 @@ function engineOf(core: LoadedCore, handle: number, info: EngineInfo): Engine {
     };
     const pending = [...running.values()];
     running.clear();
-    core.stop();
     for (const { sink } of pending) sink(event);
+  };
+  const crash = (error: unknown): void => {
+    end(error instanceof OcelliError ? error : engineCrashed(error));
+    core.stop();
   };
 
   const dumped = (request: number, images: number): DumpFile[] => {
@@ -209,8 +212,10 @@ function engineOf(core: LoadedCore, handle: number, info: EngineInfo): Engine {
     stats: async () => alive(() => calls.stats(handle)),
     async close() {
       if (dead) return;
-      crash(new OcelliError(500, 'engine_closed', 'the engine was closed'));
+      end(new OcelliError(500, 'engine_closed', 'the engine was closed'));
+      // In this order: the core waits for its helper threads to end.
       calls.close(handle);
+      core.stop();
     },
   };
 }

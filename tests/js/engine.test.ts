@@ -116,6 +116,19 @@ describe.each(variantNames)('%s', (variant) => {
   });
 });
 
+it('every variant says the same', async () => {
+  const answers = await Promise.all(
+    variantNames.map(async (variant) => {
+      const one = ai({ variant });
+      const bodies = [ask('Hello'), withImage()].map((body) =>
+        one.run(null, { ...body, ...exact }),
+      );
+      return (await Promise.all(bodies)).map(({ choices }) => choices[0]?.token_ids);
+    }),
+  );
+  for (const answer of answers) expect(answer).toEqual(answers[0]);
+});
+
 describe('what a wrong request gets', () => {
   const part = (image: unknown) => [{ role: 'user', content: [{ type: 'image', image }] }];
   const thin = bitmap(1, 201);
