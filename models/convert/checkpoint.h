@@ -41,7 +41,12 @@ class Checkpoint {
   // Bytes [begin, begin + out.size()) of a tensor.
   Result<void> read(const SourceTensor& tensor, uint64_t begin, std::span<uint8_t> out);
 
-  // Called with the number of bytes of each read().
+  // Bytes that were announced but need not be read after all.
+  void skip(uint64_t bytes) const {
+    if (on_read) on_read(bytes);
+  }
+
+  // Called with the number of bytes of each read() and skip().
   std::function<void(uint64_t)> on_read;
 
  private:

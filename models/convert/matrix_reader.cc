@@ -198,7 +198,7 @@ Result<void> MatrixReader::rows_16(int begin, int count, std::vector<uint16_t>& 
   return {};
 }
 
-Result<MatrixReader::F16Fit> MatrixReader::scan_f16() {
+Result<MatrixReader::F16Fit> MatrixReader::scan_f16(bool range_only) {
   F16Fit fit;
   std::vector<float> rows;
   const int chunk = rows_per_chunk(k_);
@@ -213,6 +213,13 @@ Result<MatrixReader::F16Fit> MatrixReader::scan_f16() {
     }
     fit.exact &= !inexact;
     fit.in_range &= !overflow;
+    if (!fit.in_range || (!range_only && !fit.exact)) {
+      const int rows_left = n_ - std::min(n_, begin + chunk);
+      const SourceTensor& tensor = *tensors_.dense;
+      checkpoint_->skip(static_cast<uint64_t>(rows_left) * static_cast<uint64_t>(k_) *
+                        static_cast<uint64_t>(dtype_bytes(tensor.dtype)));
+      break;
+    }
   }
   return fit;
 }

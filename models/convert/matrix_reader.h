@@ -41,12 +41,13 @@ class MatrixReader {
   Result<void> rows_16(int begin, int count, std::vector<uint16_t>& out);  // dense BF16 or F16 only
   const AwqMatrix& awq() const { return awq_; }                            // AWQ only
 
-  // Reads all of a dense matrix once.
+  // How a dense matrix would fit f16. Stops reading when the answer is known: at the first value
+  // out of range, or, unless range_only, that is not exact.
   struct F16Fit {
     bool exact = true;     // every value is an f16
     bool in_range = true;  // no value overflows when rounded to f16
   };
-  Result<F16Fit> scan_f16();
+  Result<F16Fit> scan_f16(bool range_only);
 
  private:
   MatrixReader(Checkpoint& checkpoint, const WeightSpec& spec, const MatrixTensors& tensors)

@@ -76,7 +76,7 @@ Result<WeightFormat> choose_format(MatrixReader& reader, const MatrixTensors& te
   if (tensors.awq() || precision == Precision::kInt4) return WeightFormat::kU4;
   const WeightFormat own = format_of(tensors.dense->dtype);
   if (!needs_scan(tensors, precision)) return own;
-  OCELLI_TRY(const MatrixReader::F16Fit fit, reader.scan_f16());
+  OCELLI_TRY(const MatrixReader::F16Fit fit, reader.scan_f16(precision == Precision::kF16));
   return (precision == Precision::kF16 ? fit.in_range : fit.exact) ? WeightFormat::kF16 : own;
 }
 
