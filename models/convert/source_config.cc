@@ -147,6 +147,21 @@ void read_rope(const JsonObject& root, const Lookup& lookup, TextConfig& text) {
   std::copy(kUsual, kUsual + 3, text.mrope_section);
 }
 
+// The vision tower's rope is fixed; newer configs spell it out.
+void read_vision_rope(const JsonObject& json) {
+  if (!json.has("rope_parameters")) return;
+  const JsonObject rope = json.object("rope_parameters");
+  const double theta = rope.number("rope_theta", 1.0, 1e12, 1e4);
+  const std::string type = rope.text("rope_type", "axial");
+  if ((theta != 1e4 || (type != "axial" && type != "default")) && !json.issues().first) {
+    json.issues().first =
+        Error{Status::kUnsupportedRope,
+              std::string(kConfigFile) + ": \"" + json.path_of("rope_parameters") +
+                  "\" must be axial with theta 10000",
+              kConfigFile};
+  }
+}
+
 // Whether the head is the embedding. Where text_config and root disagree, the tensors decide.
 bool read_tied(const JsonObject& root, const std::optional<JsonObject>& nested,
                const Checkpoint& checkpoint) {
@@ -228,6 +243,7 @@ VisionConfig read_vision(const JsonObject& root, int text_hidden, const Checkpoi
       if (block < vision.depth) vision.full_blocks.push_back(block);
   }
   const std::string act = lookup.text({"hidden_act"}, "silu");
+  read_vision_rope(json);
   expect(json, act == "silu",
          "\"" + json.path_of("hidden_act") + "\" is \"" + act + "\", must be silu");
   return vision;

@@ -120,6 +120,16 @@ TEST(SourceConfig, UnknownRopeIsRefused) {
   }
 }
 
+TEST(SourceConfig, TheVisionTowersRopeIsFixed) {
+  TinyCheckpoint tiny = tiny_checkpoint(Dtype::kBf16);
+  const ModelConfig expected = config_of(tiny);
+  tiny.config["vision_config"]["rope_parameters"] = {{"rope_theta", 10000.0},
+                                                     {"rope_type", "axial"}};
+  EXPECT_EQ(config_of(tiny), expected);
+  tiny.config["vision_config"]["rope_parameters"]["rope_theta"] = 1000.0;
+  expect_refused(tiny, Status::kUnsupportedRope, "vision_config.rope_parameters");
+}
+
 TEST(SourceConfig, ValuesThatMakeAnotherModelAreRefused) {
   const auto with = [](const std::string& pointer, const nlohmann::json& value) {
     TinyCheckpoint tiny = tiny_checkpoint(Dtype::kBf16);

@@ -3,6 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <fstream>
+
+#include "base/half.h"
+
 namespace ocelli {
 namespace {
 
@@ -58,6 +63,39 @@ TEST(Safetensors, KnowsEveryDtype) {
     EXPECT_EQ(dtype_word((*parsed)[0].dtype), word);
     EXPECT_EQ(dtype_bytes((*parsed)[0].dtype), bytes);
   }
+}
+
+// Made by the safetensors library:
+//   save_file({"half": arange(6).reshape(2, 3).half() / 4, "brain": tensor([1.5, -2, 0,
+//   3e30]).bfloat16(),
+//     "ids": tensor([[7], [-1]]), "none": zeros(0, 4), "one": tensor(2.5)}, path, {"format": "pt",
+//     "note": "é"})
+TEST(Safetensors, ReadsAFileOfTheReferenceLibrary) {
+  std::ifstream in(OCELLI_ROOT "/tests/format/fixtures/python.safetensors", std::ios::binary);
+  const std::vector<char> chars{std::istreambuf_iterator<char>(in), {}};
+  ASSERT_EQ(chars.size(), 392u);
+  const std::span<const uint8_t> file(reinterpret_cast<const uint8_t*>(chars.data()), chars.size());
+  const auto length = safetensors_header_bytes(file.first(8), file.size());
+  ASSERT_TRUE(length);
+  const auto data = file.subspan(8 + static_cast<size_t>(*length));
+  const auto parsed =
+      parse_safetensors_header(file.subspan(8, static_cast<size_t>(*length)), data.size());
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  ASSERT_EQ(parsed->size(), 5u);
+  const auto find = [&](std::string_view name) {
+    return *std::find_if(parsed->begin(), parsed->end(),
+                         [&](const TensorInfo& info) { return info.name == name; });
+  };
+  const auto bits = [&](const TensorInfo& info, size_t i) {
+    const size_t at = static_cast<size_t>(info.begin) + 2 * i;
+    return static_cast<uint16_t>(data[at] | data[at + 1] << 8);
+  };
+  EXPECT_EQ(find("half").shape, (std::vector<int64_t>{2, 3}));
+  EXPECT_EQ(f16_to_f32(bits(find("half"), 5)), 1.25f);
+  EXPECT_EQ(bf16_to_f32(bits(find("brain"), 1)), -2.0f);
+  EXPECT_EQ(find("ids").dtype, Dtype::kI64);
+  EXPECT_EQ(find("none").bytes(), 0u);
+  EXPECT_TRUE(find("one").shape.empty());
 }
 
 TEST(Safetensors, RefusesDamage) {
