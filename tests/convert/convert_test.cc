@@ -8,6 +8,7 @@
 
 #include "base/half.h"
 #include "convert/tiny_checkpoint.h"
+#include "format/sha256.h"
 #include "format/weight_table.h"
 #include "text/tokenizer.h"
 
@@ -288,6 +289,19 @@ TEST(Convert, IsDeterministicAndBlindToSpellingAndFiles) {
     return "model.language_model." + name.substr(6);
   });
   EXPECT_EQ(run(renamed).files, once);
+}
+
+// Any change here is a change of the container format: bump the version, or find what became
+// unpredictable.
+TEST(Convert, TheFormatHasNotMoved) {
+  std::map<std::string, AwqTruth> truth;
+  ConvertOptions options;
+  options.vision = Precision::kInt8;
+  EXPECT_EQ(sha256_hex(run(tiny_awq(truth), options).files.at("manifest.json")),
+            "8e3e5c2d72c0a6ff84d08a6d09bc4122b8605c488fdbeb3249cd55f6ac11a407");
+  options.linear = Precision::kInt4;
+  EXPECT_EQ(sha256_hex(run(tiny_checkpoint(Dtype::kF32, false), options).files.at("manifest.json")),
+            "29f5630e1c83bf77919fd16c77b713d6667161e3fe8cee459df35838ae34ad8a");
 }
 
 TEST(Convert, ManyFilesWithoutAnIndexAreReadToo) {
