@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-# Nothing is rounded / the default of a user who wants a small container.
+# Containers: nothing rounded, what `convert` does unasked, and the small one.
 EXACT = ["--linear", "keep", "--vision", "f32", "--embedding", "f32"]
+DEFAULT = []
 SMALL = ["--linear", "keep", "--vision", "int8", "--embedding", "int8"]
 
 
@@ -25,7 +26,7 @@ class Cli:
         self.command = shlex.split(command)
 
     def call(self, args, stdin=None):
-        done = subprocess.run(self.command + args, input=stdin, capture_output=True, text=True)
+        done = subprocess.run(self.command + args, input=stdin, capture_output=True, text=True, timeout=600)
         if done.returncode != 0:
             raise RuntimeError(f"{' '.join(args[:6])} ended with {done.returncode}: {done.stderr[-2000:]}")
         return done.stdout

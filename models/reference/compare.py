@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cli import EXACT, SMALL, Cli, data_url
+from cli import DEFAULT, EXACT, SMALL, Cli, data_url
 from hf import Reference, random_image
 
 
@@ -40,8 +40,8 @@ def ids_of(reply):
     return reply["choices"][0]["token_ids"]
 
 
-def token_id(reference, entry, table):
-    return table.get(bytes(entry["bytes"]))
+def id_of(entry):
+    return int(entry["token"].removeprefix("token_id:"))
 
 
 def kl(reference, rows):
@@ -49,13 +49,13 @@ def kl(reference, rows):
     return float((reference.exp() * (reference - rows)).sum(-1).mean())
 
 
-def top_kl(reference, entries, table):
+def top_kl(reference, entries):
     """The same from top-20 lists: the rest of the vocabulary counts as one class."""
     total = 0.0
     for row, entry in zip(reference, entries):
         p_rest, q_rest = 1.0, 1.0
         for top in entry["top_logprobs"]:
-            token = table.get(bytes(top["bytes"]))
+            token = id_of(top)
             p, q = float(row[token].exp()), float(np.exp(top["logprob"]))
             total += p * (np.log(max(p, 1e-30)) - top["logprob"])
             p_rest, q_rest = p_rest - p, q_rest - q
@@ -64,30 +64,20 @@ def top_kl(reference, entries, table):
     return total / len(entries)
 
 
-def bytes_table(reference):
-    """Raw bytes -> id, for tokens whose bytes are unique."""
-    from transformers.convert_slow_tokenizer import bytes_to_unicode
-    back = {c: b for b, c in bytes_to_unicode().items()}
-    table = {}
-    for token, index in reference.tokenizer.get_vocab().items():
-        special = token.startswith("<") and token.endswith(">") and len(token) > 3
-        table[token.encode() if special else bytes(back[c] for c in token)] = index
-    return table
-
-
 def compare(folder, command, tokens, seed, work):
     cli, reference = Cli(command), Reference(folder)
     rounded = Reference(folder, torch.bfloat16)
-    table = bytes_table(reference)
-    exact, small = Path(work) / "exact", Path(work) / "small"
+    exact, plain, small = Path(work) / "exact", Path(work) / "default", Path(work) / "small"
     cli.convert(folder, exact, EXACT)
+    cli.convert(folder, plain, DEFAULT)
     cli.convert(folder, small, SMALL)
     worst = {"ids": 0, "positions": 0, "vision": 0.0, "tokens": 0, "logprob": 0.0, "vision_fast": 0.0,
              "steps": 0, "agree": 0, "clear": 0}
     kl_fast, kl_bf16 = [], []
     for name, messages in requests_for(seed).items():
         body = {"messages": messages, "temperature": 0, "repetition_penalty": 1.0, "max_tokens": tokens,
-                "logprobs": True, "top_logprobs": 20, "return_token_ids": True}
+                "logprobs": True, "top_logprobs": 20, "return_token_ids": True,
+                "return_tokens_as_token_ids": True}
         ids, pixels, grids = reference.prepare(body)
         expected, rows, margins = reference.greedy(ids, pixels, grids, tokens)
         positions, delta = reference.positions(ids, grids)
@@ -104,26 +94,26 @@ def compare(folder, command, tokens, seed, work):
         for step, token in enumerate(ids_of(reply)):
             entry = reply["choices"][0]["logprobs"]["content"][step]
             for top in entry["top_logprobs"]:
-                other = table.get(bytes(top["bytes"]))
-                if other is not None:
-                    difference = max(difference, abs(top["logprob"] - float(rows[step][other])))
+                difference = max(difference, abs(top["logprob"] - float(rows[step][id_of(top)])))
             if token != expected[step]:
                 wrong += margins[step] > 1e-3
                 break
         with tempfile.TemporaryDirectory() as dump:
-            forced, _, vision_small = cli.request(small, {**body, "forced_token_ids": expected}, "fast", dump)
+            forced, _, _ = cli.request(plain, {**body, "forced_token_ids": expected}, "fast", dump)
+        with tempfile.TemporaryDirectory() as dump:
+            _, _, vision_small = cli.request(small, {**body, "max_tokens": 1}, "fast", dump)
         fast_error = 0.0
         if merged is not None:
             fast_error = float(np.linalg.norm(np.concatenate(vision_small) - merged) / np.linalg.norm(merged))
         entries = forced["choices"][0]["logprobs"]["content"]
         full = torch.cat([ids, torch.tensor([expected])], 1)
         rows_bf16 = torch.log_softmax(rounded.logits(full, pixels, grids)[ids.shape[1] - 1:-1].double(), -1)
-        kl_fast.append(top_kl(rows, entries, table))
+        kl_fast.append(top_kl(rows, entries))
         kl_bf16.append(kl(rows, rows_bf16))
         for margin, entry, token in zip(margins, entries, rows.argmax(-1).tolist()):
             if margin > 0.5:
                 worst["clear"] += 1
-                worst["agree"] += table.get(bytes(entry["top_logprobs"][0]["bytes"])) == token
+                worst["agree"] += id_of(entry["top_logprobs"][0]) == token
         worst["tokens"] += wrong
         worst["steps"] += len(expected)
         worst["logprob"] = max(worst["logprob"], difference)

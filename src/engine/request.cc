@@ -326,6 +326,7 @@ Result<RequestSpec> parse_request(std::string_view json, const ModelConfig& conf
   OCELLI_TRY_VOID(read_bool(body, "stream", spec.stream));
   OCELLI_TRY_VOID(read_bool(body, "skip_special_tokens", spec.skip_special_tokens));
   OCELLI_TRY_VOID(read_bool(body, "return_token_ids", spec.return_token_ids));
+  OCELLI_TRY_VOID(read_bool(body, "return_tokens_as_token_ids", spec.tokens_as_ids));
   OCELLI_TRY_VOID(read_ids(body, "forced_token_ids", vocab, spec.forced));
   if (!spec.forced.empty()) spec.max_tokens = static_cast<int>(spec.forced.size());
   OCELLI_TRY_VOID(read_logprobs(body, spec));
