@@ -5,7 +5,14 @@ import { OcelliError } from '../errors.ts';
 import { isNode, nodeModule, packageRoot, readUrl } from '../host.ts';
 import { type Calls, createCalls, type Instance } from './calls.ts';
 import { createMemory } from './memory.ts';
-import { probeFeatures, unfit, type Variant, type VariantName, variants } from './variants.ts';
+import {
+  type Features,
+  probeFeatures,
+  unfit,
+  type Variant,
+  type VariantName,
+  variants,
+} from './variants.ts';
 import { wasiImports } from './wasi.ts';
 
 export interface LoadOptions {
@@ -41,12 +48,9 @@ export async function loadCore(options: LoadOptions): Promise<LoadedCore> {
   for (const variant of variants) {
     // One thread needs no threaded module; the plain one starts faster and needs no helpers.
     if (variant.threads && options.threads === 1) continue;
-    const reason = unfit(variant, features) ?? (await missing(variant));
-    if (!reason) {
-      const core = await start(variant, options.threads);
-      if (core.calls.selfTest()) return core;
-    }
-    reasons.push(`${variant.name}: ${reason ?? 'its self test computes wrong values here'}`);
+    const core = await start(variant, features, options.threads);
+    if (typeof core !== 'string') return core;
+    reasons.push(`${variant.name}: ${core}`);
   }
   if (options.threads === 1) {
     return await loadCore({ ...options, threads: 2 }).then(
@@ -71,56 +75,58 @@ async function loadNamed(name: VariantName, threads: number): Promise<LoadedCore
     const names = variants.map((row) => row.name).join(', ');
     throw new OcelliError(500, 'no_variant', `variant ${name} does not exist; there are ${names}`);
   }
-  const reason = unfit(variant, probeFeatures()) ?? (await missing(variant));
-  if (reason) throw new OcelliError(500, 'no_variant', `variant ${name} cannot run: ${reason}`);
-  const core = await start(variant, threads);
-  if (core.calls.selfTest()) return core;
-  throw new OcelliError(
-    500,
-    'no_variant',
-    `variant ${name} cannot run: its self test computes wrong values here`,
-  );
+  const core = await start(variant, probeFeatures(), threads);
+  if (typeof core !== 'string') return core;
+  throw new OcelliError(500, 'no_variant', `variant ${name} cannot run: ${core}`);
 }
 
-/** Why the file is not there, or null. Only looked at on a file system; elsewhere the fetch tells. */
-async function missing(variant: Variant): Promise<string | null> {
-  const url = new URL(variant.wasm, packageRoot);
+/** The started core, or why this variant cannot run here. */
+async function start(
+  variant: Variant,
+  features: Features,
+  threads: number,
+): Promise<LoadedCore | string> {
+  const reason = unfit(variant, features);
+  if (reason) return reason;
+  const module = await compile(new URL(variant.wasm, packageRoot));
+  if (!module) return `${variant.wasm} is not built`;
+  const core = await instantiate(variant, module, threads);
+  if (core.calls.selfTest()) return core;
+  core.stop();
+  return 'its self test computes wrong values here';
+}
+
+async function instantiate(
+  variant: Variant,
+  module: WebAssembly.Module,
+  threads: number,
+): Promise<LoadedCore> {
+  const { name, glue } = variant;
+  if (!glue) {
+    const calls = createCalls(startPlain(module));
+    return { calls, variant: name, threads: 1, stop: () => undefined };
+  }
+  const { instance, stop } = await startThreaded(new URL(glue, packageRoot), module, threads);
+  return { calls: createCalls(instance), variant: name, threads, stop };
+}
+
+/** Null when there is no such file. */
+async function compile(url: URL): Promise<WebAssembly.Module | null> {
   if (url.protocol === 'file:' && isNode) {
     const { existsSync } = await nodeModule('node:fs');
-    return existsSync(url) ? null : `${variant.wasm} is not built`;
+    if (!existsSync(url)) return null;
+    return await WebAssembly.compile((await readUrl(url)) as Uint8Array<ArrayBuffer>);
   }
-  const response = await fetch(url, { method: 'HEAD' });
-  return response.ok ? null : `${variant.wasm} answers HTTP status ${response.status}`;
-}
-
-async function start(variant: Variant, threads: number): Promise<LoadedCore> {
-  const url = new URL(variant.wasm, packageRoot);
-  const module = await compile(url);
-  if (!variant.glue) {
-    return {
-      calls: createCalls(startPlain(module)),
-      variant: variant.name,
-      threads: 1,
-      stop: () => undefined,
-    };
+  const response = await fetch(url);
+  if (!response.ok) {
+    await response.body?.cancel();
+    return null;
   }
-  const { instance, stop } = await startThreaded(
-    new URL(variant.glue, packageRoot),
-    module,
-    threads,
-  );
-  return { calls: createCalls(instance), variant: variant.name, threads, stop };
-}
-
-async function compile(url: URL): Promise<WebAssembly.Module> {
-  if (url.protocol !== 'file:' && typeof WebAssembly.compileStreaming === 'function') {
-    const response = await fetch(url);
-    if (response.headers.get('content-type')?.startsWith('application/wasm')) {
-      return await WebAssembly.compileStreaming(response);
-    }
-    return await WebAssembly.compile(await response.arrayBuffer());
+  const streams = response.headers.get('content-type')?.startsWith('application/wasm');
+  if (streams && typeof WebAssembly.compileStreaming === 'function') {
+    return await WebAssembly.compileStreaming(response);
   }
-  return await WebAssembly.compile((await readUrl(url)) as Uint8Array<ArrayBuffer>);
+  return await WebAssembly.compile(await response.arrayBuffer());
 }
 
 /** A reactor module: _initialize, then ready. Synchronous, so that an edge isolate can do it at start-up. */
