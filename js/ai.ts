@@ -6,7 +6,7 @@ import { badRequest, fromCore, OcelliError } from './errors.ts';
 import { packageRoot, processorCount } from './host.ts';
 import { mediaDefaults, type MediaOptions } from './media.ts';
 import { resolveModel } from './models.ts';
-import { prepareRequest } from './request.ts';
+import { parseBody, prepareRequest } from './request.ts';
 import { CompletionBuilder, headOf } from './response.ts';
 import { EventQueue, streamResponse } from './stream.ts';
 import { openThreadEngine, workersExist } from './thread/client.ts';
@@ -124,9 +124,12 @@ export function createAI(
     extras: RunExtras = {},
   ) {
     const signal = extras.signal ?? (typeof body === 'object' ? body?.signal : undefined);
-    const request = await prepareRequest(body, mediaOptions(options, signal));
+    signal?.throwIfAborted();
+    const parsed = parseBody(body);
     const current = await abortable(open(), signal);
-    const head = headOf(resolveModel(model, current.info.model, models), request);
+    const name = resolveModel(model, current.info.model, models);
+    const request = await prepareRequest(parsed, mediaOptions(options, signal));
+    const head = headOf(name, request);
     const queue = new EventQueue();
     let stop = (): void => undefined;
     const abort = (): void => {

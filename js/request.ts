@@ -24,13 +24,18 @@ export interface PreparedRequest {
 
 type Fields = Record<string, unknown>;
 
-/** `body` as JSON text keeps the spelling of its numbers. Rejects with a BadRequestError, or the signal's reason. */
+/** A body's fields, and how they become JSON again. */
+export interface ParsedBody {
+  fields: Fields;
+  stringify(value: unknown): string;
+}
+
+/** Fetches the images of a body. Rejects with a BadRequestError, or the signal's reason. */
 export async function prepareRequest(
-  body: ChatBody | string,
+  { fields, stringify }: ParsedBody,
   media: MediaOptions,
 ): Promise<PreparedRequest> {
   media.signal?.throwIfAborted();
-  const { fields, stringify } = fieldsOf(body);
   const mark = `media-${randomHex(16)}:`;
   const images: Uint8Array[] = [];
   const put = (bytes: Uint8Array): string => `${mark}${images.push(bytes) - 1}`;
@@ -63,12 +68,25 @@ function isFields(value: unknown): value is Fields {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function fieldsOf(body: ChatBody | string): {
-  fields: Fields;
-  stringify: (value: unknown) => string;
-} {
+/** JSON.stringify, which throws for what JSON cannot hold: a BigInt, an object that holds itself. */
+function plainJson(value: unknown): string {
+  try {
+    return JSON.stringify(value);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw badRequest(
+      'invalid_json',
+      `the request cannot be written as JSON: ${reason}`,
+      null,
+      error,
+    );
+  }
+}
+
+/** `body` as JSON text keeps the spelling of its numbers. Throws a BadRequestError when it is no object. */
+export function parseBody(body: ChatBody | string): ParsedBody {
   let value: unknown = body;
-  let stringify = (plain: unknown): string => JSON.stringify(plain);
+  let stringify = plainJson;
   if (typeof body === 'string') {
     try {
       ({ value, stringify } = parseSpelled(body));

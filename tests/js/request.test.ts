@@ -8,7 +8,7 @@ import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseSpelled } from '../../js/json_text.ts';
 import { fromDataUrl, mediaDefaults, type MediaOptions } from '../../js/media.ts';
-import { prepareRequest } from '../../js/request.ts';
+import { parseBody, prepareRequest } from '../../js/request.ts';
 import type { ChatBody } from '../../js/types.ts';
 
 const options: MediaOptions = {
@@ -22,7 +22,7 @@ const dataUrl = `data:image/png;base64,${Buffer.from(pixels).toString('base64')}
 
 /** The JSON for the core with handles 100, 101, ... and the bytes that they stand for. */
 async function asked(body: ChatBody | string, changes: Partial<MediaOptions> = {}) {
-  const { core } = await prepareRequest(body, { ...options, ...changes });
+  const { core } = await prepareRequest(parseBody(body), { ...options, ...changes });
   expect(core.body.length).toBe(core.images.length + 1);
   return {
     json: core.body.reduce((all, piece, i) => `${all}${99 + i}${piece}`),
@@ -189,6 +189,13 @@ describe('bodies as text', () => {
     const text = `{"x":"${'A1'.repeat(8 << 20)}","y":1.0}`;
     const { value, stringify } = parseSpelled(text);
     expect(stringify(value)).toBe(text);
+  });
+  it('and objects that JSON cannot hold are refused', async () => {
+    const circle: ChatBody = { messages: [] };
+    circle['self'] = circle;
+    for (const body of [circle, { messages: [], seed: 1n as never }]) {
+      await expect(asked(body)).rejects.toMatchObject({ status: 400, code: 'invalid_json' });
+    }
   });
   it.each([
     ['{"messages":', /not JSON/],
