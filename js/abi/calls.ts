@@ -50,6 +50,14 @@ export interface CoreUsage {
   completion_tokens: number;
 }
 
+/** Milliseconds, taken beside the core, which has no clock. */
+export interface Timing {
+  /** From the request's opening to its first token. */
+  first_token_ms: number;
+  /** From there to its last one. */
+  decode_ms: number;
+}
+
 /** What ocelli_next_event() gives, less its `request`. */
 export type CoreEvent =
   | { type: 'prompt'; prompt_tokens: number; prompt_token_ids?: number[]; images: ImageInfo[] }
@@ -64,7 +72,7 @@ export type CoreEvent =
       tokens?: number;
     }
   | { type: 'finish'; index: number; reason: FinishReason; stop_reason: string | number | null }
-  | { type: 'done'; usage: CoreUsage; prompt_logprobs?: unknown[]; timing?: Record<string, number> }
+  | { type: 'done'; usage: CoreUsage; prompt_logprobs?: unknown[]; timing?: Timing }
   | ({ type: 'error' } & CoreError);
 
 export interface Calls {

@@ -36,15 +36,12 @@ export async function runCommand(given: Given): Promise<number> {
 
 /** Watches a run: the figures for the last line, and the dump. */
 function watch(given: Given, signal: AbortSignal): { extras: RunExtras; end(): Promise<void> } {
-  const start = performance.now();
-  let first = 0;
-  let tokens = 0;
   let prompt = 0;
+  let end: (EngineEvent & { type: 'done' }) | undefined;
   let files: DumpFile[] | undefined;
   const onEvent = (event: EngineEvent): void => {
     if (event.type === 'prompt') prompt = event.prompt_tokens;
-    if (event.type === 'delta') first ||= performance.now();
-    if (event.type === 'done') tokens = event.usage.completion_tokens;
+    if (event.type === 'done') end = event;
     if (event.type === 'dump') ({ files } = event);
   };
   const dump = given.text('dump');
@@ -52,14 +49,19 @@ function watch(given: Given, signal: AbortSignal): { extras: RunExtras; end(): P
     extras: { signal, onEvent, dump: dump !== undefined },
     async end() {
       if (dump !== undefined && files) await writeDump(dump, files);
-      if (!talkative(given) || !first) return;
-      const seconds = (performance.now() - first) / 1000;
-      const rate = tokens > 1 ? `, ${((tokens - 1) / seconds).toFixed(1)} tokens/s` : '';
-      say(
-        `${prompt} prompt tokens, first token after ${((first - start) / 1000).toFixed(2)} s, ${tokens} tokens${rate}`,
-      );
+      if (talkative(given) && end) say(figures(prompt, end));
     },
   };
+}
+
+function figures(prompt: number, { usage, timing }: EngineEvent & { type: 'done' }): string {
+  const { first_token_ms: first, decode_ms: decode } = timing ?? {
+    first_token_ms: 0,
+    decode_ms: 0,
+  };
+  const tokens = usage.completion_tokens;
+  const rate = tokens > 1 ? `, ${((1000 * (tokens - 1)) / decode).toFixed(1)} tokens/s` : '';
+  return `${prompt} prompt tokens, first token after ${(first / 1000).toFixed(2)} s, ${tokens} tokens${rate}`;
 }
 
 async function runPrompt(ai: AI, given: Given, signal: AbortSignal): Promise<number> {

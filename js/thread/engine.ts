@@ -1,7 +1,7 @@
 // Owns the engine in this very thread: it opens a core, places the weights and pulls steps while requests are open.
 // Called by entry.ts (in a worker) and by ai.ts where there are no workers. Surprise: between two steps messages get
 // their turn, and that is all it takes for a cancel to work within one step.
-import type { Calls } from '../abi/calls.ts';
+import type { Calls, Timing } from '../abi/calls.ts';
 import { loadCore, type LoadedCore } from '../abi/load.ts';
 import { badRequest, engineCrashed, OcelliError, toPlain } from '../errors.ts';
 import { giveWay } from '../host.ts';
@@ -22,6 +22,8 @@ interface Running {
   media: number[];
   dump: boolean;
   images: number;
+  opened: number;
+  firstToken: number;
 }
 
 export type CoreLoader = (options: EngineOptions) => Promise<LoadedCore>;
@@ -92,6 +94,12 @@ export function parseManifest(bytes: Uint8Array): Manifest {
   return manifest;
 }
 
+function timingOf({ opened, firstToken }: Running): Timing {
+  const now = performance.now();
+  const first = firstToken || now;
+  return { first_token_ms: first - opened, decode_ms: now - first };
+}
+
 function engineOf(core: LoadedCore, handle: number, info: EngineInfo): Engine {
   const calls: Calls = core.calls;
   const running = new Map<number, Running>();
@@ -137,6 +145,8 @@ function engineOf(core: LoadedCore, handle: number, info: EngineInfo): Engine {
       const one = running.get(request);
       if (!one) continue;
       if (event.type === 'prompt') one.images = event.images.length;
+      if (event.type === 'delta') one.firstToken ||= performance.now();
+      if (event.type === 'done') event.timing = timingOf(one);
       if (event.type === 'done' && one.dump)
         one.sink({ type: 'dump', files: dumped(request, one.images) });
       if (event.type === 'done' || event.type === 'error') release(request, one);
@@ -179,7 +189,14 @@ function engineOf(core: LoadedCore, handle: number, info: EngineInfo): Engine {
       let body = request.body[0] ?? '';
       for (const [i, one] of media.entries()) body += one + (request.body[i + 1] ?? '');
       const opened = calls.requestOpen(handle, body);
-      running.set(opened, { sink, media, dump: request.dump, images: media.length });
+      running.set(opened, {
+        sink,
+        media,
+        dump: request.dump,
+        images: media.length,
+        opened: performance.now(),
+        firstToken: 0,
+      });
       return opened;
     } catch (error) {
       if (!(error instanceof OcelliError && error.code === 'engine_crashed')) {

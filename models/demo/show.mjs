@@ -58,14 +58,11 @@ async function show(run, entry) {
   const where = entry.image ? relative('.', fileURLToPath(new URL(`examples/${entry.image}`, import.meta.url))) : '';
   line(style('1;36', `--- ${entry.title}`) + (where ? style('2', `  ${where}`) : ''));
   line(style('33', `> ${entry.ask}`));
-  const start = performance.now();
-  let first = 0;
-  let usage;
-  const stream = await run(model, { ...bodyOf(entry), stream: true, stream_options: { include_usage: true } });
+  let end;
+  const onEvent = (event) => (end = event.type === 'done' ? event : end);
+  const stream = await run(model, { ...bodyOf(entry), stream: true }, { onEvent });
   for await (const chunk of stream) {
-    usage = chunk.usage ?? usage;
-    const { content, tool_calls: calls } = chunk.choices[0]?.delta ?? {};
-    if (content || calls) first ||= performance.now();
+    const { content, tool_calls: calls } = chunk.choices[0].delta;
     if (content) process.stdout.write(content);
     for (const { function: call } of calls ?? []) {
       if (call.name) process.stdout.write(`${style('35', 'calls')} ${call.name} `);
@@ -73,11 +70,11 @@ async function show(run, entry) {
     }
   }
   line();
-  const seconds = (performance.now() - first) / 1000;
-  const rate = usage.completion_tokens > 1 ? (usage.completion_tokens - 1) / seconds : 0;
+  const { usage, timing } = end;
+  const rate = (1000 * (usage.completion_tokens - 1)) / timing.decode_ms;
   const figures = [
     `${usage.prompt_tokens} prompt tokens`,
-    `first token after ${((first - start) / 1000).toFixed(2)} s`,
+    `first token after ${(timing.first_token_ms / 1000).toFixed(2)} s`,
     `${usage.completion_tokens} tokens`,
     `${rate.toFixed(0)} tokens/s`,
   ];

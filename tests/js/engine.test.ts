@@ -3,7 +3,7 @@
 import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { AI, AIOptions, ChatCompletion, OcelliError } from '../../js/index.ts';
+import type { AI, AIOptions, ChatCompletion, EngineEvent, OcelliError } from '../../js/index.ts';
 import { bitmap, builtPackage, node, randomModel, root, variantNames } from './real_model.ts';
 
 let lib: typeof import('../../js/index.ts');
@@ -229,6 +229,19 @@ it('takes a model from the caller, byte by byte', async () => {
   const total = shards.reduce((sum, { bytes }) => sum + bytes, 0);
   expect(shards.length).toBeGreaterThan(2);
   expect(seen.at(-1)).toEqual([total, total]);
+});
+
+it('tells how long an answer took', async () => {
+  let timing: { first_token_ms: number; decode_ms: number } | undefined;
+  const onEvent = (event: EngineEvent): void => {
+    if (event.type === 'done') ({ timing } = event);
+  };
+  const start = performance.now();
+  await ai().run(null, { ...ask('Hello'), ...exact }, { onEvent });
+  const took = performance.now() - start;
+  expect(timing?.first_token_ms).toBeGreaterThan(0);
+  expect(timing?.decode_ms).toBeGreaterThan(0);
+  expect((timing?.first_token_ms ?? NaN) + (timing?.decode_ms ?? NaN)).toBeLessThan(took);
 });
 
 it('lets a program end that never closed anything', async () => {
