@@ -17,7 +17,9 @@ ordered_json token_logprob(const Tokenizer& tokenizer, bool as_id, int32_t id, f
   const std::string_view bytes = tokenizer.token_bytes(id);
   ordered_json list = ordered_json::array();
   for (const char byte : bytes) list.push_back(static_cast<uint8_t>(byte));
-  return {{"token", as_id ? "token_id:" + std::to_string(id) : std::string(bytes)}, {"logprob", logprob}, {"bytes", std::move(list)}};
+  return {{"token", as_id ? "token_id:" + std::to_string(id) : std::string(bytes)},
+          {"logprob", logprob},
+          {"bytes", std::move(list)}};
 }
 
 ordered_json error_fields(const Error& error) {
@@ -73,10 +75,12 @@ void EventQueue::delta(const Request& request, const Sequence& sequence, const S
     }
   }
   if (logprobs) {
-    ordered_json entry = token_logprob(tokenizer_, request.spec.tokens_as_ids, sampled.id, sampled.logprob);
+    ordered_json entry =
+        token_logprob(tokenizer_, request.spec.tokens_as_ids, sampled.id, sampled.logprob);
     entry["top_logprobs"] = ordered_json::array();
     for (const TokenLogprob& top : sampled.top) {
-      entry["top_logprobs"].push_back(token_logprob(tokenizer_, request.spec.tokens_as_ids, top.id, top.logprob));
+      entry["top_logprobs"].push_back(
+          token_logprob(tokenizer_, request.spec.tokens_as_ids, top.id, top.logprob));
     }
     event["logprobs"] = ordered_json::array({std::move(entry)});
   }

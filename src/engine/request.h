@@ -34,8 +34,8 @@ struct RequestSpec {
   bool stream = false;
   bool skip_special_tokens = true;
   bool return_token_ids = false;
-  bool tokens_as_ids = false;     // log-probabilities name tokens "token_id:123"
-  bool parse_tools = false;  // tools given and tool_choice is not "none"
+  bool tokens_as_ids = false;  // log-probabilities name tokens "token_id:123"
+  bool parse_tools = false;    // tools given and tool_choice is not "none"
   std::vector<std::string> tool_names;
   std::vector<int32_t> forced;  // teacher forcing: these tokens instead of sampled ones
 };
