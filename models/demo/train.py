@@ -90,7 +90,7 @@ def run_vision(args):
         loss.backward()
         stats |= {"loss": float(loss.detach()), "norm": clip_grads(p, 5.0)}
         r = rate(clock.progress(), opt.steps)
-        opt.step(args.muon_lr * r, 2e-3 * r)
+        opt.step(args.muon_lr * r, args.adam_lr * r)
         window.append(stats)
         if opt.steps % 50 == 0:
             row = {k: round(float(np.mean([w[k] for w in window])), 3) for k in window[0]}
@@ -144,8 +144,35 @@ def oracle_batch(codec, rng, rows, length, share):
     return A, index, L, full
 
 
-def run_language(args):
+def join(rank, args):
+    """Starts one rank of a run on several processes of one thread each."""
+    torch.set_num_threads(1)
+    if not args.eager:
+        network.compile_blocks()
+    os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
+    os.environ.setdefault("MASTER_PORT", "29517")
+    dist.init_process_group("gloo", rank=rank, world_size=args.ranks)
+
+
+def together(clock, stop_file):
+    """Progress as rank 0 sees it; 1 when the run should stop."""
+    turn = torch.tensor([1.0 if os.path.exists(stop_file) else clock.progress()])
+    dist.broadcast(turn, 0)
+    return float(turn[0])
+
+
+def average_gradients(p, ranks):
+    flat = torch.cat([(t.grad if t.grad is not None else torch.zeros_like(t)).reshape(-1) for t in p.values()])
+    dist.all_reduce(flat)
+    at = 0
+    for t in p.values():
+        t.grad = flat[at:at + t.numel()].view_as(t) / ranks
+        at += t.numel()
+
+
+def run_language(rank, args):
     """The decoder alone: label vectors stand for images, so no pixels and no vision tower are needed."""
+    join(rank, args)
     path = os.path.join(args.run, "language.pt")
     codec = Codec(args.run)
     rows = losses.Rows(codec)
@@ -159,28 +186,132 @@ def run_language(args):
     opt = Optimiser(p)
     if state:
         opt.state, opt.steps = state["state"], state["steps"]
-    clock, rng = Clock(args.minutes, used), np.random.default_rng(args.seed + 7 + opt.steps)
+    clock, rng = Clock(args.minutes, used), np.random.default_rng(args.seed + 7 + 100000 * rank + opt.steps)
     last_save, window, began = time.time(), [], time.time()
-    while clock.progress() < 1 and not os.path.exists(os.path.join(args.run, "stop_language")):
+    while (progress := together(clock, os.path.join(args.run, "stop_language"))) < 1:
         A, index, L, full = oracle_batch(codec, rng, args.rows, args.length, 0.6)
         y = losses.oracle_features({k: v[None] for k, v in L.items()}, rng)[0]
         embeds = torch.nn.functional.linear(y, p["oracle.weight"])
         loss, stats = losses.talk_loss(p, p, A, (index, embeds), L, rows)
         opt.zero_grad()
         loss.backward()
+        average_gradients(p, args.ranks)
         stats |= {"loss": float(loss.detach()), "norm": clip_grads(p, 5.0), "full": full}
-        r = rate(clock.progress(), opt.steps)
-        opt.step(args.muon_lr * r, 2e-3 * r)
+        r = rate(progress, opt.steps)
+        opt.step(args.muon_lr * r, args.adam_lr * r, rank=rank, ranks=args.ranks)
         window.append(stats)
         if opt.steps % 50 == 0:
-            row = {k: round(float(np.nanmean([w[k] for w in window])), 3) for k in window[0]}
-            log(args.run, "language", {"step": opt.steps, "min": round(clock.used(), 1),
-                                       "s": round((time.time() - began) / len(window), 3), "rate": round(r, 3)} | row)
+            if rank == 0:
+                row = {k: round(float(np.nanmean([w[k] for w in window])), 3) for k in window[0]}
+                log(args.run, "language", {"step": opt.steps, "min": round(clock.used(), 1),
+                                           "s": round((time.time() - began) / len(window), 3), "rate": round(r, 3)} | row)
             window, began = [], time.time()
-        if time.time() - last_save > 120:
+        if rank == 0 and time.time() - last_save > 120:
             save(path, params=p, used=clock.used(), optimiser={"state": opt.state, "steps": opt.steps})
             last_save = time.time()
-    save(path, params=p, used=clock.used(), optimiser={"state": opt.state, "steps": opt.steps})
+    if rank == 0:
+        save(path, params=p, used=clock.used(), optimiser={"state": opt.state, "steps": opt.steps})
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def fit(p, oracle, batches_wanted=12, seed=77):
+    """Least-squares start of the last vision layer: merger features -> the embeddings the decoder was raised on."""
+    rng = np.random.default_rng(seed)
+    xx, xy = torch.zeros(769, 769), torch.zeros(769, 256)
+    with torch.no_grad():
+        for _ in range(batches_wanted):
+            grid, batch, patches = image_batch(rng, 16, 0)
+            _, feats, _ = network.vision(p, patches, grid)
+            L = losses.stack_labels(batch)
+            w = (0.3 + (L["state"] > 0).float() + 2 * (L["state"] == scenes.CENTRE).float()).reshape(-1, 1)
+            y = torch.nn.functional.linear(losses.oracle_features(L), oracle).reshape(-1, 256)
+            x = torch.cat([feats.reshape(-1, 768), torch.ones(y.shape[0], 1)], 1)
+            xx += (x * w).t() @ x
+            xy += (x * w).t() @ y
+        solution = torch.linalg.solve(xx + 1e-2 * xx.diagonal().mean() * torch.eye(769), xy).t()
+        error = ((x @ solution.t() - y).square() * w).sum() / (y.square() * w).sum()
+    return solution[:, :768].contiguous(), solution[:, 768].contiguous(), float(error)
+
+
+def joint_batch(codec, rng, args):
+    grid = scenes.random_grid(rng)
+    batch = [scenes.make_scene(rng, image_style(rng), grid) for _ in range(args.images)]
+    docs = [batches.image_doc(codec, rng, s, args.length, rng.random() < 0.3) for s in batch]
+    fills = [scenes.make_fill(rng, grid) for _ in range(args.fills)]
+    pixels = np.stack([scenes.render(s, rng) for s in batch + fills])
+    spare = args.rows * args.length - sum(len(d.ids) for d in docs)
+    while spare > 150:
+        docs.append(batches.text_doc(codec, rng, args.length))
+        spare -= len(docs[-1].ids)
+    A, places, full = batches.pack(docs, args.rows, args.length)
+    L = losses.stack_labels(batch + fills)
+    L["abs"] = losses.absolute_boxes(L, grid)
+    each = [{k: v[i] for k, v in L.items()} if i < len(batch) else {"state": []} for i in range(len(docs))]
+    index, flat = flat_images(docs, places, each, args.length)
+    seated = [i for i in range(len(batch)) if places[i] is not None]
+    return grid, torch.from_numpy(scenes.patchify(pixels)), L, A, index, flat, seated, full
+
+
+def run_joint(rank, args):
+    """Vision tower and decoder together on two ranks, gradients averaged; the last part with int4 weights in the loop."""
+    join(rank, args)
+    path = os.path.join(args.run, "joint.pt")
+    codec = Codec(args.run)
+    rows = losses.Rows(codec)
+    used, state = 0.0, None
+    if os.path.exists(path):
+        saved = torch.load(path)
+        p, used, state = saved["params"], saved["used"], saved["optimiser"]
+    else:
+        seen = torch.load(os.path.join(args.run, "vision.pt"))
+        spoken = torch.load(os.path.join(args.run, "language.pt"))
+        p = {k: v.detach() for k, v in (seen["params"] | spoken["params"]).items()}
+        w, b, error = fit(p | {"visual.merger.mlp.2.weight": torch.zeros(256, 768), "visual.merger.mlp.2.bias": torch.zeros(256)},
+                          p.pop("oracle.weight"))
+        p["visual.merger.mlp.2.weight"], p["visual.merger.mlp.2.bias"] = w, b
+        if rank == 0:
+            print("fit: unexplained share of the image embeddings", round(error, 4), flush=True)
+        state = {"state": {}, "steps": 0}
+        for part in (seen, spoken):  # momenta carry over
+            state["state"] |= {k: v for k, v in part["optimiser"]["state"].items() if k in p}
+    p = leaves(p)
+    opt = Optimiser(p)
+    if state:
+        opt.state.update(state["state"])
+        opt.steps = state["steps"]
+    clock, rng = Clock(args.minutes, used), np.random.default_rng(args.seed + 100000 * (rank + 1) + opt.steps)
+    last_save, window, began = time.time(), [], time.time()
+    heads = p
+    while (progress := together(clock, os.path.join(args.run, "stop_joint"))) < 1:
+        grid, patches, L, A, index, flat, seated, full = joint_batch(codec, rng, args)
+        quantising = progress > args.quantise_from
+        q = network.quantised(p) if quantising else p
+        images, feats, states = network.vision(q, patches, grid)
+        loss, stats = losses.talk_loss(q, heads, A, (index, images[seated].reshape(-1, images.shape[-1])), flat, rows,
+                                       3.0 if progress < 0.5 else 2.0)
+        dense, seen_stats = losses.dense_loss(heads, feats, states, L)
+        opt.zero_grad()
+        (loss + 0.3 * dense).backward()
+        average_gradients(p, args.ranks)
+        stats |= {"v_" + k: seen_stats[k] for k in ("state", "kind", "iou", "glyph")}
+        stats |= {"loss": float(loss.detach()), "norm": clip_grads(p, 3.0), "full": full}
+        r = rate(progress, opt.steps, warm=30, hold=0.3, floor=0.02)
+        opt.step(args.muon_lr * r, args.adam_lr * r, lambda n: 0.7 if n.startswith("visual.") else 1.0, rank, args.ranks)
+        window.append(stats)
+        if opt.steps % 25 == 0:
+            if rank == 0:
+                row = {k: round(float(np.nanmean([w[k] for w in window])), 3) for k in window[0]}
+                log(args.run, "joint", {"step": opt.steps, "min": round(clock.used(), 1), "q": quantising,
+                                        "s": round((time.time() - began) / len(window), 3), "rate": round(r, 3)} | row)
+            window, began = [], time.time()
+        if rank == 0 and time.time() - last_save > 180:
+            save(path, params=p, used=clock.used(), optimiser={"state": opt.state, "steps": opt.steps})
+            last_save = time.time()
+    if rank == 0:
+        save(path, params=p, used=clock.used(), optimiser={"state": opt.state, "steps": opt.steps})
+    dist.barrier()
+    dist.destroy_process_group()
 
 
 def main():
@@ -191,15 +322,23 @@ def main():
     parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--rows", type=int, default=16)
     parser.add_argument("--length", type=int, default=384)
+    parser.add_argument("--ranks", type=int, default=2)
+    parser.add_argument("--images", type=int, default=12, help="scenes with questions, per rank and step (joint)")
+    parser.add_argument("--fills", type=int, default=3, help="label-only canvases, per rank and step (joint)")
+    parser.add_argument("--quantise-from", type=float, default=0.75, help="progress at which int4 rounding enters")
+    parser.add_argument("--adam-lr", type=float, default=2e-3)
     parser.add_argument("--muon-lr", type=float, default=0.01)
     parser.add_argument("--seed", type=int, default=1000)
     parser.add_argument("--eager", action="store_true", help="do not compile the blocks")
     args = parser.parse_args()
     os.makedirs(args.run, exist_ok=True)
+    if args.stage != "vision":
+        stage = {"language": run_language, "joint": run_joint}[args.stage]
+        return torch.multiprocessing.spawn(stage, (args,), nprocs=args.ranks)
     torch.set_num_threads(1)
     if not args.eager:
         network.compile_blocks()
-    {"vision": run_vision, "language": run_language}[args.stage](args)
+    run_vision(args)
 
 
 if __name__ == "__main__":
