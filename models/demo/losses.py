@@ -157,7 +157,8 @@ def reading_loss(p, h, x, L, rows):
     focus = thing + 2 * centre
     mean = lambda v, w: (v * w).sum() / w.sum().clamp(min=1)
     box = read("box")
-    loss = 3 * mean(F.smooth_l1_loss(box, L["abs"] / 224, reduction="none", beta=0.02).mean(-1), focus)
+    # empty units have a box of no size at their centre: every image token has to know where it is
+    loss = 15 * mean(F.smooth_l1_loss(box, L["abs"] / 224, reduction="none", beta=0.02).mean(-1), focus + 0.3)
     rank, place = read("rank"), read("place")
     loss = loss + 0.3 * (_ce(rank, L["rank"].clamp(max=4), centre) + _ce(read("alike"), L["alike"].clamp(max=4), centre))
     loss = loss + 0.3 * _ce(place, L["place"], (L["place"] >= 0).float())

@@ -121,24 +121,26 @@ def flat_images(docs, places, scene_labels, length):
 
 
 def oracle_batch(codec, rng, rows, length, share):
-    """Documents about scenes without pixels, filling `share` of the rows, and text documents for the rest."""
+    """Documents about scenes without pixels, mixed with text documents, filling row by row."""
     docs, scene_labels = [], []
-    budget = int(rows * length * share)
-    while budget > 0:
-        grid = scenes.random_grid(rng)
-        scene = scenes.make_scene(rng, image_style(rng), grid)
-        docs.append(batches.image_doc(codec, rng, scene, length, rng.random() < 0.25))
-        L = losses.stack_labels([scene])
-        L["abs"] = losses.absolute_boxes(L, grid)
-        scene_labels.append({k: v[0] for k, v in L.items()})
-        budget -= len(docs[-1].ids)
-    budget = int(rows * length * (1.0 - share))
-    while budget > 0:
-        docs.append(batches.text_doc(codec, rng, length))
-        scene_labels.append({"state": []})
-        budget -= len(docs[-1].ids)
-    order = rng.permutation(len(docs))
-    docs, scene_labels = [docs[i] for i in order], [scene_labels[i] for i in order]
+    for row in range(rows):
+        room = length
+        while room > 130:
+            if not docs or rng.random() < share:
+                grid = scenes.random_grid(rng)
+                scene = scenes.make_scene(rng, image_style(rng), grid)
+                doc = batches.image_doc(codec, rng, scene, room, rng.random() < 0.25)
+                L = losses.stack_labels([scene])
+                L["abs"] = losses.absolute_boxes(L, grid)
+                label = {k: v[0] for k, v in L.items()}
+            else:
+                doc, label = batches.text_doc(codec, rng, room), {"state": []}
+            if len(doc.ids) > room or not any(t >= 0 for t in doc.learn):
+                room -= 20
+                continue
+            docs.append(doc)
+            scene_labels.append(label)
+            room -= len(doc.ids)
     A, places, full = batches.pack(docs, rows, length)
     index, L = flat_images(docs, places, scene_labels, length)
     return A, index, L, full
