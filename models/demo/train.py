@@ -164,6 +164,7 @@ def together(clock, stop_file):
 
 
 def average_gradients(p, ranks):
+    """Over the given parameters, the same on every rank; one without a gradient on this rank counts as zero."""
     flat = torch.cat([(t.grad if t.grad is not None else torch.zeros_like(t)).reshape(-1) for t in p.values()])
     dist.all_reduce(flat)
     at = 0
@@ -290,14 +291,18 @@ def run_joint(rank, args):
         quantising = progress > args.quantise_from
         q = network.quantised(p) if quantising else p
         images, feats, states = network.vision(q, patches, grid)
+        frozen = opt.steps % args.tower_every != 0  # the tower is ahead: most steps spare its backward pass
+        if frozen:
+            images = images.detach()
         loss, stats = losses.talk_loss(q, heads, A, (index, images[seated].reshape(-1, images.shape[-1])), flat, rows,
                                        3.0 if progress < 0.5 else 2.0)
         dense, seen_stats = losses.dense_loss(heads, feats, states, L)
         opt.zero_grad()
-        (loss + 0.3 * dense).backward()
-        average_gradients(p, args.ranks)
+        (loss if frozen else loss + 0.3 * dense).backward()
+        moving = {n: t for n, t in p.items() if not (frozen and n.startswith(("visual.", "dense.")))}
+        average_gradients(moving, args.ranks)
         stats |= {"v_" + k: seen_stats[k] for k in ("state", "kind", "iou", "glyph")}
-        stats |= {"loss": float(loss.detach()), "norm": clip_grads(p, 3.0), "full": full}
+        stats |= {"loss": float(loss.detach()), "norm": clip_grads(moving, 3.0), "full": full}
         r = rate(progress, opt.steps, warm=30, hold=0.3, floor=0.02)
         opt.step(args.muon_lr * r, args.adam_lr * r, lambda n: 0.7 if n.startswith("visual.") else 1.0, rank, args.ranks)
         window.append(stats)
@@ -325,8 +330,9 @@ def main():
     parser.add_argument("--rows", type=int, default=16)
     parser.add_argument("--length", type=int, default=384)
     parser.add_argument("--ranks", type=int, default=2)
-    parser.add_argument("--images", type=int, default=12, help="scenes with questions, per rank and step (joint)")
-    parser.add_argument("--fills", type=int, default=3, help="label-only canvases, per rank and step (joint)")
+    parser.add_argument("--images", type=int, default=8, help="scenes with questions, per rank and step (joint)")
+    parser.add_argument("--fills", type=int, default=2, help="label-only canvases, per rank and step (joint)")
+    parser.add_argument("--tower-every", type=int, default=2, help="train the vision tower on every n-th step (joint)")
     parser.add_argument("--quantise-from", type=float, default=0.75, help="progress at which int4 rounding enters")
     parser.add_argument("--adam-lr", type=float, default=2e-3)
     parser.add_argument("--muon-lr", type=float, default=0.01)
