@@ -60,6 +60,8 @@ def dense_loss(h, feats, patches, L):
     target = torch.where(L["glyph"] < 0, len(GLYPHS), L["glyph"])
     text = (L["state"] == TEXT).float()[..., None] * torch.tensor([1.0, 1.0, 0.5])
     parts["glyph"] = _ce(glyph, target, text)
+    before = read("before")
+    parts["before"] = _ce(before, L["before"], (L["before"] >= 0).float())
     pg = read("patch_glyph", patches)
     ptarget = torch.where(L["patch_glyph"] < 0, len(GLYPHS), L["patch_glyph"])
     parts["patch"] = _ce(pg, ptarget, 0.15 + (L["patch_glyph"] >= 0).float())
@@ -73,7 +75,7 @@ def dense_loss(h, feats, patches, L):
         iou = inter / (area(box) + area(L["box"]) - inter).clamp(min=1e-3)
         stats = {"state": acc(state, L["state"], L["state"] > 0), "kind": acc(kind, L["kind"], c),
                  "colour": acc(colour, L["colour"], c), "iou": float((iou * c).sum() / c.sum().clamp(min=1)),
-                 "glyph": acc(glyph, L["glyph"], gm), "patch": acc(pg, L["patch_glyph"], L["patch_glyph"] >= 0)}
+                 "glyph": acc(glyph, L["glyph"], gm), "before": acc(before, L["before"], L["before"] >= 0), "patch": acc(pg, L["patch_glyph"], L["patch_glyph"] >= 0)}
     return sum(parts.values()), stats
 
 
@@ -91,6 +93,7 @@ class Rows:
         self.kinds = torch.tensor([one(" " + k) for k in KINDS])
         self.colours = torch.tensor([one(" " + c) for c in COLOUR_NAMES])
         self.glyphs = torch.tensor([one(g) for g in GLYPHS])
+        self.reading = torch.tensor([one(g) for g in GLYPHS + " "])
 
 
 def fourier_numbers(p, rows, seed=3, scale=14.0):
@@ -175,10 +178,14 @@ def reading_loss(p, h, x, L, rows):
         letters = E[rows.glyphs].t()
         for i in range(SLOTS):
             t = L["glyph"][g][:, i]
-            align = align + (1.0, 0.6, 0.2)[i] * _ce(scale * ((x[g] @ h[f"align.glyph{i}.weight"].t()) @ letters), t, (t >= 0).float())
+            align = align + (1.0, 0.6, 0.1)[i] * _ce(scale * ((x[g] @ h[f"align.glyph{i}.weight"].t()) @ letters), t, (t >= 0).float())
+        # the key of reading on: which glyph was said before the one in this unit
+        b = scale * ((x[g] @ h["align.before.weight"].t()) @ E[rows.reading].t())
+        align = align + _ce(b, L["before"][g], (L["before"][g] >= 0).float())
     with torch.no_grad():
         acc = lambda lg, t, k: float(((lg.argmax(-1) == t) & k).sum() / k.sum().clamp(min=1))
         stats = {"lm_rank": acc(rank, L["rank"], m), "lm_place": acc(place, L["place"], L["place"] >= 0),
+                 "lm_before": acc(b, L["before"][g], L["before"][g] >= 0) if g.any() else float("nan"),
                  "lm_px": float(((box * 224 - L["abs"]).abs().mean(-1) * centre).sum() / centre.sum().clamp(min=1))}
     return loss, align, stats
 
@@ -205,4 +212,4 @@ def talk_loss(p, h, A, images, L, rows, sigma=3.0):
     points = pointer_loss(p, A, kept, cos, sin)
     reading, align, more = reading_loss(p, h, kept[READ_LAYER].reshape(R * T, -1)[images[0]], L, rows)
     stats |= more | {"answers": float(answers.detach()), "point": float(points.detach()), "align": float(align.detach())}
-    return answers + 0.1 * points + 0.3 * reading + 0.25 * align, stats
+    return answers + 0.2 * points + 0.3 * reading + 0.25 * align, stats

@@ -174,7 +174,7 @@ def _inks(rng):
     return (20, 20, 24) if rng.random() < 0.6 else COLOURS[("red", "blue", "green", "purple", "black")[rng.integers(5)]]
 
 
-def random_text(rng, held_out=False, longest=7):
+def random_text(rng, held_out=False, longest=6):
     """A word to draw: dictionary word, digits, or (training only) a random string."""
     u = rng.random()
     if u < (0.65 if held_out else 0.42):
@@ -217,11 +217,11 @@ def _add_thing(rng, scene, taken, kind, colour, low, high):
 
 
 def _add_words(rng, scene, taken, texts):
-    font, size, ink = int(rng.integers(len(FONTS))), int(rng.integers(24, 41)), _inks(rng)
+    font, size, ink = int(rng.integers(len(FONTS))), int(rng.integers(30, 43)), _inks(rng)
     extents = [word_extent(t, font, size) for t in texts]
     gap = 0.45 * size
     line = len(texts) == 1 or (rng.random() < 0.4 and sum(e[0] for e in extents) + gap < scene.width - 8)
-    while max(e[0] for e in extents) > scene.width - 8 and size > 20:
+    while max(e[0] for e in extents) > scene.width - 8 and size > 28:
         size -= 1
         extents = [word_extent(t, font, size) for t in texts]
     if max(e[0] for e in extents) > scene.width - 8:
@@ -294,7 +294,7 @@ def make_fill(rng, grid):
     while y < scene.height - 28:
         x = float(rng.integers(2, 12))
         if rng.random() < (0.9 if texty else 0.15):
-            font, size, ink = int(rng.integers(len(FONTS))), int(rng.integers(22, 43)), _inks(rng)
+            font, size, ink = int(rng.integers(len(FONTS))), int(rng.integers(26, 45)), _inks(rng)
             cap = word_extent("H", font, size)[1]
             if y + cap > scene.height - 1:
                 break
@@ -371,12 +371,13 @@ BACK, PART, CENTRE, TEXT = range(4)
 
 def labels(scene):
     """Dense targets per unit (raster order): state, kind, colour, box [l, t, r, b] from the unit's centre in units,
-    glyphs [SLOTS] (-1 none), ordinal of the object and of the unit's first glyph; per patch (merge order): glyph."""
+    glyphs [SLOTS] (-1 none), ordinals of the object and of the unit's first glyph, the glyph read before that one; per patch
+    (merge order): glyph."""
     gh, gw = scene.grid
     n = gh * gw
     out = {"state": np.zeros(n, np.int64), "kind": np.full(n, -1), "colour": np.full(n, -1),
            "box": np.zeros((n, 4), np.float32), "glyph": np.full((n, SLOTS), -1), "rank": np.full(n, -1),
-           "alike": np.full(n, -1), "place": np.full(n, -1), "patch_glyph": np.full((gh * 2, gw * 2), -1)}
+           "alike": np.full(n, -1), "place": np.full(n, -1), "before": np.full(n, -1), "patch_glyph": np.full((gh * 2, gw * 2), -1)}
     seen = {}
     for rank, t in enumerate(scene.things):
         x1, y1, x2, y2 = t.box
@@ -387,8 +388,9 @@ def labels(scene):
         _mark(out, c, t, gw, CENTRE)
         seen[t.kind, t.colour] = seen.get((t.kind, t.colour), -1) + 1
         out["rank"][c], out["alike"][c] = rank, seen[t.kind, t.colour]
-    place = 0
+    place, before = 0, -1
     for w in scene.words:
+        before = len(GLYPHS) if place else -1  # the space between words
         for g, (x1, y1, x2, y2) in zip(w.text, w.glyph_boxes):
             u = glyph_unit((x1, y1, x2, y2), scene.grid)
             out["state"][u] = TEXT
@@ -396,8 +398,8 @@ def labels(scene):
             if len(free):
                 out["glyph"][u, free[0]] = GLYPH_ID[g]
                 if free[0] == 0:
-                    out["place"][u] = min(place, 15)
-            place += 1
+                    out["place"][u], out["before"][u] = min(place, 15), before
+            place, before = place + 1, GLYPH_ID[g]
             for r in range(max(0, math.ceil((y1 - 7) / 14)), min(gh * 2, math.ceil((y2 - 7) / 14))):
                 for q in range(max(0, math.ceil((x1 - 7) / 14)), min(gw * 2, math.ceil((x2 - 7) / 14))):
                     out["patch_glyph"][r, q] = GLYPH_ID[g]

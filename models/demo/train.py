@@ -115,7 +115,7 @@ def flat_images(docs, places, scene_labels, length):
             continue
         n = len(L["state"])
         index.append(at[0] * length + at[1] + doc.image_at + torch.arange(n))
-        for k in ("state", "kind", "colour", "background", "box", "glyph", "rank", "alike", "place", "abs"):
+        for k in ("state", "kind", "colour", "background", "box", "glyph", "rank", "alike", "place", "before", "abs"):
             flat.setdefault(k, []).append(L[k])
     return torch.cat(index), {k: torch.cat(v) for k, v in flat.items()}
 
@@ -267,7 +267,8 @@ def run_joint(rank, args):
     used, state = 0.0, None
     if os.path.exists(path):
         saved = torch.load(path)
-        p, used, state = saved["params"], saved["used"], saved["optimiser"]
+        new = {k: v for k, v in network.init_heads().items() if not k.startswith("oracle")}
+        p, used, state = new | saved["params"], saved["used"], saved["optimiser"]
     else:
         seen = torch.load(os.path.join(args.run, "vision.pt"))
         spoken = torch.load(os.path.join(args.run, "language.pt"))
@@ -303,7 +304,7 @@ def run_joint(rank, args):
         (loss if frozen else loss + 0.3 * dense).backward()
         moving = {n: t for n, t in p.items() if not (frozen and n.startswith(("visual.", "dense.")))}
         average_gradients(moving, args.ranks)
-        stats |= {"v_" + k: seen_stats[k] for k in ("state", "kind", "iou", "glyph")}
+        stats |= {"v_" + k: seen_stats[k] for k in ("state", "kind", "iou", "glyph", "before")}
         stats |= {"loss": float(loss.detach()), "norm": clip_grads(moving, 3.0), "full": full}
         r = rate(progress, opt.steps, warm=30, hold=0.3, floor=0.02)
         opt.step(args.muon_lr * r, args.adam_lr * r, lambda n: 0.7 if n.startswith("visual.") else 1.0, rank, args.ranks)
