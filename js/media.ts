@@ -104,7 +104,9 @@ async function fromFile(text: string, options: MediaOptions): Promise<Uint8Array
     throw unusable('file: image URLs are not allowed here; use data: or http(s):');
   const { readFile, stat } = await nodeModule('node:fs/promises');
   try {
-    const url = new URL(text);
+    // file:picture.png, without a slash, lies in the working folder.
+    const { pathToFileURL } = await nodeModule('node:url');
+    const url = new URL(text.replace(/^file:(?!\/)/i, ''), pathToFileURL(`${process.cwd()}/`));
     const { size } = await stat(url);
     if (size > options.imageBytesMax) throw tooLarge(`${text} with ${size} bytes`, options);
     return await readFile(url);

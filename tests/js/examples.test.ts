@@ -15,3 +15,13 @@ it('examples/edge-function answers with a stream', async () => {
   expect(ended.out).toMatch(/"model":"qwen-qwen25-vl-3b-instruct-awq"/);
   expect(ended.out.endsWith('data: [DONE]\n\n')).toBe(true);
 });
+
+it('models/demo/show.mjs shows a description, boxes and a tool call', async () => {
+  const ended = await node([join(root, 'models/demo/show.mjs'), model]);
+  expect(ended).toMatchObject({ code: 0, err: '' });
+  for (const title of ['a description', 'boxes as JSON', 'a tool call'])
+    expect(ended.out).toContain(`--- ${title}`);
+  expect(
+    ended.out.match(/\d+ prompt tokens, first token after [\d.]+ s, \d+ tokens/g)?.length,
+  ).toBe(5);
+});

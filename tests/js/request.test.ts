@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseSpelled } from '../../js/json_text.ts';
@@ -125,7 +125,13 @@ describe('images', () => {
   it('fetches http and reads files', async () => {
     const path = join(folder, 'an image.png');
     writeFileSync(path, pixels);
-    for (const url of [`${base}/image`, `${base}/moved`, pathToFileURL(path).href]) {
+    const here = relative(process.cwd(), path).replaceAll(' ', '%20');
+    for (const url of [
+      `${base}/image`,
+      `${base}/moved`,
+      pathToFileURL(path).href,
+      `file:${here}`,
+    ]) {
       const { images } = await asked(withPart({ type: 'image_url', image_url: { url } }));
       expect([...(images[0] ?? [])]).toEqual([...pixels]);
     }
