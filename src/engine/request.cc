@@ -24,7 +24,10 @@ bool is(const ordered_json& object, const char* name, std::string_view text) {
 
 // A value as an error message shows it: JSON, at most some 200 bytes, cut between characters.
 std::string shown(const ordered_json& value) {
-  std::string text = value.dump();
+  // parse_json keeps an integer beyond 64 bits as its digits.
+  std::string text = value.is_binary()
+                         ? std::string(value.get_binary().begin(), value.get_binary().end())
+                         : value.dump();
   if (text.size() <= 200) return text;
   size_t end = 200;
   while (end > 0 && (static_cast<uint8_t>(text[end]) & 0xC0) == 0x80) --end;
@@ -45,19 +48,20 @@ Result<void> read_bool(const ordered_json& body, const char* name, bool& out) {
   return {};
 }
 
-// `range` completes "<name> must be ...", e.g. "in [-2, 2]"; holds() is the test itself.
+// `range` completes "<name> must be ...", e.g. "in [-2, 2]"; holds() is the test itself. It sees
+// the f32 that will be computed with: 1e-300 is 0 there, 1e300 is no number.
 template <class Holds>
 Result<void> read_number(const ordered_json& body, const char* name, const char* range, float& out,
                          Holds holds) {
   const ordered_json* value = field(body, name);
   if (!value) return {};
   if (!value->is_number()) return wrong_type(name, "a number", *value);
-  const double number = value->get<double>();
+  const auto number = static_cast<float>(value->get<double>());
   if (!std::isfinite(number) || !holds(number)) {
     return fail(Status::kInvalidValue,
                 std::string(name) + " must be " + range + ", got " + shown(*value) + ".", name);
   }
-  out = static_cast<float>(number);
+  out = number;
   return {};
 }
 
@@ -71,9 +75,8 @@ Result<void> read_integer(const ordered_json& body, const char* name, int64_t lo
       value->is_number_unsigned() && value->get<uint64_t>() > static_cast<uint64_t>(INT64_MAX);
   const int64_t number = value->get<int64_t>();
   if (too_large || number < low || number > high) {
-    const std::string range =
-        high >= INT32_MAX ? "at least " + std::to_string(low)
-                          : "in [" + std::to_string(low) + ", " + std::to_string(high) + "]";
+    std::string range = "in [" + std::to_string(low) + ", " + std::to_string(high) + "]";
+    if (high >= INT32_MAX && !too_large && number < low) range = "at least " + std::to_string(low);
     return fail(Status::kInvalidValue,
                 std::string(name) + " must be " + range + ", got " + shown(*value) + ".", name);
   }
@@ -286,17 +289,17 @@ Result<RequestSpec> parse_request(std::string_view json, const ModelConfig& conf
   sampling.min_p = static_cast<float>(defaults.min_p.value_or(0.0));
   sampling.top_k = defaults.top_k.value_or(0);
   sampling.repetition_penalty = static_cast<float>(defaults.repetition_penalty.value_or(1.0));
-  const auto at_least_zero = [](double v) { return v >= 0; };
-  const auto within_two = [](double v) { return v >= -2 && v <= 2; };
+  const auto at_least_zero = [](float v) { return v >= 0; };
+  const auto within_two = [](float v) { return v >= -2 && v <= 2; };
   OCELLI_TRY_VOID(
       read_number(body, "temperature", "non-negative", sampling.temperature, at_least_zero));
   OCELLI_TRY_VOID(read_number(body, "top_p", "in (0, 1]", sampling.top_p,
-                              [](double v) { return v > 0 && v <= 1; }));
+                              [](float v) { return v > 0 && v <= 1; }));
   OCELLI_TRY_VOID(read_number(body, "min_p", "in [0, 1]", sampling.min_p,
-                              [](double v) { return v >= 0 && v <= 1; }));
+                              [](float v) { return v >= 0 && v <= 1; }));
   OCELLI_TRY_VOID(read_integer(body, "top_k", -1, INT32_MAX, sampling.top_k));
   OCELLI_TRY_VOID(read_number(body, "repetition_penalty", "greater than zero",
-                              sampling.repetition_penalty, [](double v) { return v > 0; }));
+                              sampling.repetition_penalty, [](float v) { return v > 0; }));
   OCELLI_TRY_VOID(
       read_number(body, "presence_penalty", "in [-2, 2]", sampling.presence_penalty, within_two));
   OCELLI_TRY_VOID(
