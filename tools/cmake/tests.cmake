@@ -51,6 +51,7 @@ foreach(folder IN LISTS test_folders)
       set(needs FIXTURES_REQUIRED checkpoints)
       if(NOT name STREQUAL "golden")
         target_sources(test_${name} PRIVATE "${CMAKE_SOURCE_DIR}/tests/golden/engine_driver.cc")
+        target_link_libraries(test_${name} PRIVATE ocelli_abi)  # the driver works through it
       endif()
     endif()
     gtest_discover_tests(test_${name} TEST_PREFIX "${name}/" DISCOVERY_MODE PRE_TEST
