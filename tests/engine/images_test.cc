@@ -1,0 +1,135 @@
+// Images of a request: what is refused, by which call and with which code, and what the host is
+// told about those that are taken.
+#include "base/status.h"
+#include "engine/fixture.h"
+#include "engine/limits.h"
+
+namespace ocelli::test {
+namespace {
+
+void expect_put_fails(const EngineDriver& engine, const std::string& file, const char* code) {
+  uint32_t media = 0;
+  EXPECT_NE(put_image(engine, file, media), 0) << code;
+  EXPECT_EQ(EngineDriver::last_error()["code"], code) << EngineDriver::last_error().dump();
+}
+
+Reply ask_about(EngineDriver& engine, const ordered_json& parts,
+                const ordered_json& fields = nullptr) {
+  ordered_json body = ask("", fields);
+  body["messages"] = user(parts);
+  return run(engine, body);
+}
+
+TEST(Images, OnlyImagesOfBearableSizeAreTaken) {
+  EngineDriver engine(container(), {{"context", 512}});
+  expect_put_fails(engine, "", "invalid_image");
+  expect_put_fails(engine, "This is no image, however long one looks at it.", "invalid_image");
+  expect_put_fails(engine, bmp(10000, 10000, false), "image_too_large");
+  expect_put_fails(engine, bmp(100, 100).substr(0, 500), "invalid_image");
+  expect_put_fails(engine, std::string("\x89PNG\r\n\x1a\n", 8), "invalid_image");
+  expect_put_fails(engine, std::string(kMediaBytesMax + 1, 'x'), "image_too_large");
+  uint32_t media = 0;
+  EXPECT_EQ(put_image(engine, bmp(100, 100), media), 0) << EngineDriver::last_error().dump();
+}
+
+TEST(Images, RatioBeyondTwoHundredIsRefused) {
+  EngineDriver engine(container(), {{"context", 512}});
+  for (const auto& [width, height, fits] :
+       {std::tuple{1, 200, true}, {1, 201, false}, {201, 1, false}}) {
+    uint32_t media = 0;
+    ASSERT_EQ(put_image(engine, bmp(width, height), media), 0);
+    const Reply reply = ask_about(engine, parts(image_part(media)));
+    if (fits) {
+      EXPECT_TRUE(reply.error.is_null()) << reply.error.dump();
+    } else {
+      EXPECT_EQ(reply.error["code"], "image_aspect_ratio");
+    }
+  }
+}
+
+TEST(Images, MediaHandlesAreCheckedWhenTheRequestOpens) {
+  EngineDriver engine(container(), {{"context", 512}});
+  uint32_t media = 0;
+  ASSERT_EQ(put_image(engine, bmp(56, 56), media), 0);
+  EXPECT_EQ(ask_about(engine, parts(image_part(media + 1))).error["code"], "media_missing");
+  EXPECT_EQ(ask_about(engine, parts(ordered_json{{"type", "image"}})).error["code"],
+            "media_missing");
+  // Twice the same handle is two images.
+  const Reply twice = ask_about(engine, parts(image_part(media), image_part(media)));
+  ASSERT_TRUE(twice.error.is_null()) << twice.error.dump();
+  EXPECT_EQ(twice.prompt["images"].size(), 2u);
+  // Dropping while a request shows it is safe; afterwards the handle is stale.
+  ordered_json body = ask("");
+  body["messages"] = user(parts(image_part(media)));
+  std::vector<Reply> replies{engine.open(body, "")};
+  ASSERT_TRUE(replies[0].error.is_null()) << replies[0].error.dump();
+  EXPECT_EQ(ocelli_media_drop(engine.handle(), media), 0);
+  EXPECT_EQ(ocelli_media_drop(engine.handle(), media), static_cast<int32_t>(Status::kStaleHandle));
+  engine.finish(replies);
+  EXPECT_EQ(replies[0].usage["completion_tokens"], 8);
+  EXPECT_EQ(ask_about(engine, parts(image_part(media))).error["code"], "media_missing");
+}
+
+TEST(Images, TokensOfAnImageAreBounded) {
+  EngineDriver engine(container(), {{"context", 512}, {"image_tokens_max", 16}});
+  uint32_t media = 0;
+  ASSERT_EQ(put_image(engine, bmp(140, 140), media), 0);  // 5 x 5 tokens
+  const Reply refused = ask_about(engine, parts(image_part(media)));
+  EXPECT_EQ(refused.error["code"], "image_too_large");
+  EXPECT_NE(refused.error["message"].get<std::string>().find("25 tokens, at most 16"),
+            std::string::npos);
+  ordered_json smaller = image_part(media);
+  smaller["max_pixels"] = 112 * 112;
+  const Reply reply = ask_about(engine, parts(smaller));
+  ASSERT_TRUE(reply.error.is_null()) << reply.error.dump();
+  const ordered_json expected = {{"width", 112}, {"height", 112}, {"grid", {1, 8, 8}}};
+  EXPECT_EQ(reply.prompt["images"][0], expected);
+  EXPECT_TRUE(ask_about(engine, parts(image_part(media)),
+                        {{"mm_processor_kwargs", {{"max_pixels", 12544}}}})
+                  .error.is_null());
+  const Reply empty_range =
+      ask_about(engine, parts(image_part(media)),
+                {{"mm_processor_kwargs", {{"min_pixels", 9000}, {"max_pixels", 4000}}}});
+  EXPECT_EQ(empty_range.error["code"], "invalid_value");
+  EXPECT_EQ(empty_range.error["param"], "mm_processor_kwargs");
+}
+
+TEST(Images, ImageTokensCountAgainstTheContext) {
+  EngineDriver engine(container(), {{"context", 64}});
+  uint32_t media = 0;
+  ASSERT_EQ(put_image(engine, bmp(280, 280), media), 0);  // 100 tokens
+  EXPECT_EQ(ask_about(engine, parts(image_part(media))).error["code"], "context_length_exceeded");
+}
+
+TEST(Images, ImagesBelongWhereTheTemplateShowsThem) {
+  EngineDriver engine(container(), {{"context", 512}});
+  uint32_t media = 0;
+  ASSERT_EQ(put_image(engine, bmp(56, 56), media), 0);
+  ordered_json body = ask("hi");
+  body["messages"].push_back({{"role", "assistant"}, {"content", parts(image_part(media))}});
+  body["messages"].push_back({{"role", "user"}, {"content", "and?"}});
+  const Reply reply = run(engine, body);
+  if (!reply.error.is_null()) EXPECT_EQ(reply.error["code"], "media_missing");
+  const Reply video = ask_about(engine, parts(ordered_json{{"type", "video"}, {"video", "x"}}));
+  EXPECT_EQ(video.error["code"], "unsupported_feature") << video.error.dump();
+}
+
+TEST(Images, AnAnswerDependsOnThePicture) {
+  EngineDriver engine(container(), {{"context", 512}});
+  const std::string folder = std::string(OCELLI_ROOT) + "/tests/golden/models/";
+  std::vector<Choice> choices;
+  for (const char* name : {"field.png", "photo.jpg", "field.png"}) {
+    uint32_t media = 0;
+    ASSERT_EQ(put_image(engine, read_file(folder + name), media), 0);
+    ordered_json part = image_part(media);
+    part["max_pixels"] = 9408;
+    const Reply reply = ask_about(engine, parts(part), {{"logprobs", true}});
+    ASSERT_TRUE(reply.error.is_null()) << reply.error.dump();
+    choices.push_back(reply.choices.at(0));
+  }
+  EXPECT_NE(choices[0].logprobs, choices[1].logprobs);
+  EXPECT_EQ(choices[0].logprobs, choices[2].logprobs);
+}
+
+}  // namespace
+}  // namespace ocelli::test
