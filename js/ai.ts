@@ -105,18 +105,21 @@ export function createAI(
     );
   }
   let opening: Promise<Engine> | null = null;
-  const engine = async (): Promise<Engine> => {
-    const current = await (opening ??= opener(options));
-    if (!current.dead) return current;
-    opening = null;
-    return await engine();
+  /** The engine: opened once for all who wait, and anew after a crash. A failed opening is not kept. */
+  const open = async (): Promise<Engine> => {
+    for (;;) {
+      const mine = (opening ??= opener(options));
+      const forget = (): void => {
+        if (opening === mine) opening = null;
+      };
+      const current = await mine.catch((error: unknown) => {
+        forget();
+        throw error;
+      });
+      if (!current.dead) return current;
+      forget();
+    }
   };
-  // A failed opening is not kept: the next run tries again.
-  const open = (): Promise<Engine> =>
-    engine().catch((error: unknown) => {
-      opening = null;
-      throw error;
-    });
 
   async function run(
     model: string | null | undefined,

@@ -52,5 +52,5 @@ export async function fakeEngine(
 
 /** An AI whose engines come from `next`, asked anew after a crash. */
 export function fakeAI(next: () => FakeCore, place: Place, options: AIOptions = {}): AI {
-  return createAI(options, () => fakeEngine(next(), place));
+  return createAI(options, async () => fakeEngine(next(), place));
 }

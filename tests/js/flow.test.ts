@@ -143,6 +143,21 @@ describe.each(places)('%s', (place) => {
     expect([cores[0]?.callsAfterTrap, cores[0]?.stopped, used]).toEqual([0, true, 2]);
   });
 
+  it('opens one engine for all who wait, and tries again after a failed opening', async () => {
+    const opened: FakeCore[] = [];
+    const ai = fakeAI(() => {
+      const core = fakeCore(() => (opened.length === 2 ? trapping : textScript(['fine'])));
+      if (opened.push(core) === 1) throw new OcelliError(500, 'io_error', 'not there');
+      return core;
+    }, place);
+    const all = (): Promise<unknown[]> =>
+      Promise.allSettled([1, 2, 3].map(() => ai.run(null, { messages })));
+    for (const status of ['rejected', 'rejected', 'fulfilled']) {
+      expect(await all()).toMatchObject([{ status }, { status }, { status }]);
+    }
+    expect(opened.length).toBe(3);
+  });
+
   it('answers several requests at once, each with its own events', async () => {
     const ai = fakeAI(() => fakeCore((body) => textScript([...(body['user'] as string)])), place);
     const texts = ['first', 'second one', 'third'];
