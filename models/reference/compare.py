@@ -145,6 +145,6 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--work")
     args = parser.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
         sys.exit(0 if compare(args.folder, args.ocelli, args.tokens, args.seed, args.work or scratch) else 1)

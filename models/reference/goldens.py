@@ -60,7 +60,7 @@ def golden(folder, images):
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     checkpoints, out = Path(sys.argv[1]), Path(sys.argv[2])
     out.mkdir(parents=True, exist_ok=True)
     for name, (width, height, seed) in IMAGES.items():

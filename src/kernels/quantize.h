@@ -12,8 +12,8 @@ namespace ocelli {
 // error that a group adds to the row's sum, so a peak among small values needs nothing, a peak
 // above the row does. Chosen by simulation, see README.md: with these, the error to f32 is below
 // that of a bf16 run.
-inline constexpr float kOutlierRatio = 3.5f;      // attention, gate/up and head inputs
-inline constexpr float kOutlierRatioDown = 6.0f;  // the down projection's: few large, most small
+inline constexpr float kOutlierRatio = 2.5f;      // attention, gate/up and head inputs
+inline constexpr float kOutlierRatioDown = 4.0f;  // the down projection's: few large, most small
 
 struct QuantizedRows {
   int rows = 0;                  // capacity

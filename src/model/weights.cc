@@ -40,14 +40,13 @@ const TensorView* WeightLoader::find(const std::string& name) const {
   return found == tensors_.end() ? nullptr : &found->second;
 }
 
-Result<const float*> WeightLoader::bind_vector(const std::string& name, int count,
-                                               int padded) const {
+Result<const float*> WeightLoader::bind_vector(const std::string& name, int padded) const {
   const TensorView* tensor = find(name);
   if (!tensor) return fail(Status::kMissingTensor, "the container has no tensor " + name);
   if (tensor->dtype != Dtype::kF32) {
     return fail(Status::kTensorDtype, "tensor " + name + " must be F32");
   }
-  if (tensor->shape.size() != 1 || tensor->shape[0] < count || tensor->shape[0] > padded) {
+  if (tensor->shape.size() != 1 || tensor->shape[0] != padded) {
     return wrong_shape(*tensor, {padded});
   }
   return reinterpret_cast<const float*>(tensor->data.data());
@@ -122,7 +121,7 @@ Result<void> WeightLoader::bind_matrix(const std::string& name, int n, int k, bo
   }
   if (has_bias) {
     const int padded = round_up(n, kTileRows);
-    OCELLI_TRY(out.bias, bind_vector(name + ".bias", padded, padded));
+    OCELLI_TRY(out.bias, bind_vector(name + ".bias", padded));
   }
   return {};
 }
@@ -132,7 +131,7 @@ Result<Weights> WeightLoader::bind() const {
   std::unordered_map<std::string, const float*> norms;
   for (const WeightSpec& spec : weight_table(config_)) {
     if (spec.kind == WeightKind::kNorm) {
-      OCELLI_TRY(norms[spec.name], bind_vector(spec.name, spec.n, round_up(spec.n, 2)));
+      OCELLI_TRY(norms[spec.name], bind_vector(spec.name, round_up(spec.n, 2)));
     } else {
       OCELLI_TRY_VOID(bind_matrix(spec.name, spec.n, spec.k, spec.bias, matrices[spec.name]));
     }

@@ -54,7 +54,7 @@ class WeightLoader {
   Result<void> bind_matrix(const std::string& name, int n, int k, bool has_bias, Linear& out) const;
   Result<LinearPart> bind_part(const std::string& name, WeightFormat format, const Linear& matrix,
                                int tile_begin) const;
-  Result<const float*> bind_vector(const std::string& name, int count, int padded) const;
+  Result<const float*> bind_vector(const std::string& name, int padded) const;
 
   const ModelConfig& config_;
   std::unordered_map<std::string, TensorView> tensors_;
