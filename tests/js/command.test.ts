@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync, symlinkSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { bitmap, ocelli, randomModel } from './real_model.ts';
+import { bitmap, ocelli, randomModel, removal } from './real_model.ts';
 
 let made: Awaited<ReturnType<typeof randomModel>>;
 let image = '';
@@ -10,6 +10,7 @@ beforeAll(async () => {
   made = await randomModel();
   image = join(made.folder, 'image.bmp');
   writeFileSync(image, bitmap(84, 112));
+  return removal(made.folder);
 });
 const body = {
   messages: [{ role: 'user', content: 'Hello' }],

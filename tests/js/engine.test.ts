@@ -4,7 +4,15 @@ import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AI, AIOptions, ChatCompletion, EngineEvent, OcelliError } from '../../js/index.ts';
-import { bitmap, builtPackage, node, randomModel, root, variantNames } from './real_model.ts';
+import {
+  bitmap,
+  builtPackage,
+  node,
+  randomModel,
+  removal,
+  root,
+  variantNames,
+} from './real_model.ts';
 
 let lib: typeof import('../../js/index.ts');
 let made: Awaited<ReturnType<typeof randomModel>>;
@@ -18,6 +26,7 @@ const ai = (options: AIOptions = {}): AI => {
 beforeAll(async () => {
   lib = await builtPackage();
   made = await randomModel();
+  return removal(made.folder);
 });
 afterAll(async () => {
   for (const one of open) await one.close();

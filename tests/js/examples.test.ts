@@ -1,11 +1,13 @@
 // The example programs and the demo's screen run as they are printed, on a random model.
 import { beforeAll, expect, it } from 'vitest';
 import { join } from 'node:path';
-import { node, randomModel, root } from './real_model.ts';
+import { node, randomModel, removal, root } from './real_model.ts';
 
 let model = '';
 beforeAll(async () => {
-  ({ model } = await randomModel());
+  const made = await randomModel();
+  ({ model } = made);
+  return removal(made.folder);
 });
 
 it('examples/edge-function answers with a stream', async () => {

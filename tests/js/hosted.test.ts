@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AI, ChatBody, ChatCompletion } from '../../js/index.ts';
-import { bitmap, builtPackage, node, ocelli, root, variantNames } from './real_model.ts';
+import { bitmap, builtPackage, node, ocelli, removal, root, variantNames } from './real_model.ts';
 
 const model = 'qwen-qwen25-vl-3b-instruct-awq';
 const reply = (name: string): ChatCompletion =>
@@ -70,6 +70,7 @@ beforeAll(async () => {
     context: 2048,
     ...(variant && { variant }),
   });
+  return removal(folder);
 });
 afterAll(() => ai.close());
 

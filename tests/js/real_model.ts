@@ -1,7 +1,7 @@
 // A small random model through the real converter, and the built package. Used by the tests of js/ that need a core.
 // Surprise: the package is imported by a computed name, since its types must not need a build.
 import { spawn } from 'node:child_process';
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -41,6 +41,11 @@ export function node(words: string[], input = ''): Promise<Ended> {
 /** The command `ocelli`. */
 export function ocelli(words: string[], input = ''): Promise<Ended> {
   return node([join(root, 'build/js/cli/main.js'), ...words], input);
+}
+
+/** What a beforeAll() returns to have the folder removed in the end. */
+export function removal(folder: string): () => void {
+  return () => rmSync(folder, { recursive: true, force: true });
 }
 
 /** A folder with SOURCE (a checkpoint) and MODEL (its container). */
