@@ -192,7 +192,7 @@ Result<uint32_t> Engine::request_open(std::string_view json) {
   for (int i = 0; i < spec.n; ++i) {
     SamplingParams own = sampling;
     own.seed += static_cast<uint64_t>(i);
-    Sequence sequence{Sampler(std::move(own), prompt.ids, config.text.vocab), OutputStream(output)};
+    Sequence sequence{std::move(own), OutputStream(output)};
     sequence.index = i;
     sequence.tokens = prompt.ids;
     sequence.waits_for_fork = i > 0;

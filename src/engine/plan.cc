@@ -6,6 +6,7 @@
 #include "model/decoder.h"
 #include "model/kv_pool.h"
 #include "model/vision.h"
+#include "sampler/sampler.h"
 
 namespace ocelli {
 namespace {
@@ -24,7 +25,9 @@ Result<MemoryPlan> plan_memory(const Manifest& manifest, const EngineOptions& op
   plan.memory_bytes_max = options.memory_bytes_max;
   for (const ShardInfo& shard : manifest.shards) plan.weights_bytes += shard.bytes;
   plan.activations_bytes = Decoder::bytes(text, kStepRowsMax, options.sequences_max, options.fast) +
-                           VisionTower::bytes(vision, options.fast);
+                           VisionTower::bytes(vision, options.fast) +
+                           options.sequences_max * Sampler::bytes(text.vocab) +
+                           int64_t{text.vocab} * 4;  // the logits that choices of a prompt share
   const int unit = vision.merge * vision.merge;
   plan.image_bytes = VisionJob::bytes(vision, int64_t{options.image_tokens_max} * unit) +
                      int64_t{options.image_tokens_max} * unit * vision.patch * vision.patch * 6;

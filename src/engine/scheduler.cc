@@ -83,6 +83,7 @@ void Scheduler::release(Sequence& sequence) {
 
 void Scheduler::end_sequence(Request& request, Sequence& sequence) {
   sequence.finished = true;
+  sequence.sampler.reset();
   release(sequence);
   for (const Sequence& other : request.sequences) {
     if (!other.finished) return;
@@ -113,6 +114,11 @@ void Scheduler::admit() {
     const int wanted = static_cast<int>(request->sequences.size());
     if (!request->admitted && running + wanted > options_.sequences_max)
       return;  // first come, first served
+    if (!request->admitted) {
+      for (Sequence& sequence : request->sequences) {
+        sequence.sampler.emplace(sequence.sampling, sequence.tokens, config_.text.vocab);
+      }
+    }
     request->admitted = true;
     running += wanted;
     if (!request->announced) events_.prompt(*request);
@@ -134,6 +140,7 @@ Result<void> Scheduler::begin_image(RequestImage& image) {
 void Scheduler::fail_request(Request& request, const Error& error) {
   for (Sequence& sequence : request.sequences) {
     sequence.finished = true;
+    sequence.sampler.reset();
     release(sequence);
   }
   request.finished = true;
@@ -307,7 +314,7 @@ void Scheduler::sample(const StepRun& run, std::span<float> logits) {
     const size_t output = sequence.tokens.size() - request.prompt_tokens;
     const std::vector<int32_t>& forced = request.spec.forced;
     take_token(request, sequence,
-               sequence.sampler.next(values, output < forced.size() ? forced[output] : -1));
+               sequence.sampler->next(values, output < forced.size() ? forced[output] : -1));
   };
   if (forks) fork(request);
   draw(*run.sequence, logits);

@@ -21,10 +21,13 @@ namespace ocelli {
 
 // One stream of tokens.
 struct Sequence {
-  Sequence(Sampler own_sampler, OutputStream own_output)
-      : sampler(std::move(own_sampler)), output(std::move(own_output)) {}
+  Sequence(SamplingParams own_sampling, OutputStream own_output)
+      : sampling(std::move(own_sampling)), output(std::move(own_output)) {}
 
-  Sampler sampler;
+  SamplingParams sampling;
+  // From admission to the end: its tables are as large as the vocabulary, and many requests may
+  // wait.
+  std::optional<Sampler> sampler;
   OutputStream output;
   int index = 0;                // choice
   std::vector<int32_t> tokens;  // prompt, then output

@@ -85,6 +85,11 @@ float effective_temperature(float temperature) {
   return temperature;
 }
 
+int64_t Sampler::bytes(int vocab) {
+  return int64_t{vocab} * (sizeof(uint32_t) + sizeof(float)) +
+         static_cast<int64_t>(sizeof(Sampler));
+}
+
 Sampler::Sampler(SamplingParams params, std::span<const int32_t> prompt_ids, int vocab)
     : params_(std::move(params)), vocab_(vocab) {
   params_.temperature = effective_temperature(params_.temperature);

@@ -57,6 +57,10 @@ class Sampler {
   // prompt_ids are only used for the repetition penalty (image pads among them do no harm).
   Sampler(SamplingParams params, std::span<const int32_t> prompt_ids, int vocab);
 
+  // Bytes one sampler takes at most: with penalties and log-probabilities, each a table [V] of 4
+  // bytes.
+  static int64_t bytes(int vocab);
+
   // logits [V] f32 are the model's and may be overwritten. forced >= 0 takes that token instead of
   // choosing one (teacher forcing) and reports its log-probability; it counts as output like any
   // other. Order: raw log-probabilities, logit bias, masks, repetition / frequency / presence
