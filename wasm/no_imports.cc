@@ -3,11 +3,18 @@
 // Surprise: nothing here is ever useful, it only has to exist: number formatting refers to stdio,
 // and stdio to these WASI calls. They answer "not supported", and the endings of the C++ library
 // trap instead of printing.
+#include <__verbose_abort>
 #include <cstdint>
 #include <version>
 
+#ifndef _LIBCPP_VERBOSE_ABORT_NOEXCEPT  // newer releases of the library say noexcept here
+#define _LIBCPP_VERBOSE_ABORT_NOEXCEPT
+#endif
+
 _LIBCPP_BEGIN_NAMESPACE_STD
-[[noreturn]] void __libcpp_verbose_abort(char const*, ...) { __builtin_trap(); }
+[[noreturn]] void __libcpp_verbose_abort(char const*, ...) _LIBCPP_VERBOSE_ABORT_NOEXCEPT {
+  __builtin_trap();
+}
 _LIBCPP_END_NAMESPACE_STD
 
 namespace {
