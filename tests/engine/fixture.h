@@ -20,7 +20,7 @@ inline const std::string& container() {
     std::string path = container_of("tied_bf16", "small");
     ~Folder() {
       std::error_code ignored;
-      std::filesystem::remove_all(std::filesystem::path(path).parent_path(), ignored);
+      std::filesystem::remove_all(path, ignored);
     }
   };
   static const Folder folder;
