@@ -1,7 +1,7 @@
 """Measures the demo model on the held-out prompts (greedy), with PyTorch or through the product's command line.
 
   evaluate.py --backend torch  --checkpoint HF_DIR [--quantise none|int4] [--count 100] [--json OUT]
-  evaluate.py --backend ocelli --model CONTAINER_DIR [--command "node js/cli/ocelli.ts"] [--count 100] [--json OUT]
+  evaluate.py --backend ocelli --model CONTAINER_DIR [--command "node build/js/cli/main.js"] [--count 100] [--json OUT]
 
 Both backends get the same chat-completions bodies; the first runs Hugging Face's Qwen2.5-VL in f32 on the images resized
 as the product does (Pillow bicubic), the second pipes each body into `ocelli run --request -`.
@@ -119,7 +119,7 @@ def main():
     parser.add_argument("--checkpoint", help="Hugging Face directory (torch)")
     parser.add_argument("--quantise", choices=["none", "int4"], default="none", help="simulate the container (torch)")
     parser.add_argument("--model", help="container directory (ocelli); the embedded model without it")
-    parser.add_argument("--command", default="node js/cli/main.ts", help="how to start the product's command line")
+    parser.add_argument("--command", default="node build/js/cli/main.js", help="how to start the product's command line")
     parser.add_argument("--count", type=int, default=100, help="prompts a task")
     parser.add_argument("--tasks", default=",".join(heldout.TASKS))
     parser.add_argument("--show", type=int, default=0, help="print so many answers a task")

@@ -212,4 +212,4 @@ def talk_loss(p, h, A, images, L, rows, sigma=3.0):
     points = pointer_loss(p, A, kept, cos, sin)
     reading, align, more = reading_loss(p, h, kept[READ_LAYER].reshape(R * T, -1)[images[0]], L, rows)
     stats |= more | {"answers": float(answers.detach()), "point": float(points.detach()), "align": float(align.detach())}
-    return answers + 0.2 * points + 0.3 * reading + 0.25 * align, stats
+    return answers + 0.35 * points + 0.3 * reading + 0.25 * align, stats
