@@ -29,13 +29,13 @@ def chosen():
                                       thing("car", "blue", 40, 176, 56)])
     shapes = scenes.Scene((6, 9), 0, [thing("star", "yellow", 24, 22, 64), thing("heart", "pink", 150, 30, 70),
                                       thing("circle", "purple", 84, 96, 60), thing("arrow", "orange", 174, 112, 56)])
-    stars = scenes.Scene((8, 8), 3, [thing("fish", "blue", 18, 26, 56), thing("fish", "blue", 128, 44, 58),
-                                     thing("fish", "blue", 44, 118, 60), thing("fish", "blue", 140, 154, 52)])
+    stars = scenes.Scene((8, 8), 3, [thing("star", "yellow", 18, 20, 56), thing("star", "yellow", 128, 34, 58),
+                                     thing("star", "yellow", 40, 118, 60), thing("star", "yellow", 144, 144, 52)])
     words = [w for w in talk.dictionary()[0][1] if len(w) == 5]
     sign = scenes.Scene((6, 9), 0, [thing("cup", "green", 176, 76, 62)],
                         [scenes.set_word(words[len(words) // 2].upper(), 0, 34, (20, 20, 24), 24, 34.0),
                          scenes.set_word("2407", 0, 34, (20, 20, 24), 24, 84.0)])
-    out = {"street": street, "shapes": shapes, "fish": stars, "sign": sign}
+    out = {"street": street, "shapes": shapes, "stars": stars, "sign": sign}
     for s in out.values():
         scenes._sort(s)
     return out

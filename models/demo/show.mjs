@@ -27,7 +27,7 @@ const shown = [
     image: 'shapes.png',
   },
   { title: 'reading', ask: 'What does the text say?', image: 'sign.png' },
-  { title: 'counting', ask: 'How many fish are there?', image: 'fish.png' },
+  { title: 'counting', ask: 'How many stars are there?', image: 'stars.png' },
   { title: 'a tool call', ask: 'What is the weather in Jakarta?', tools: [weather] },
 ];
 

@@ -248,7 +248,8 @@ def invent_name(rng):
 def place(rng, held_out=False):
     train, test = cities()
     if held_out:
-        return pick(rng, test) if rng.random() < 0.7 else pick(rng, dictionary()[1][1])
+        name = pick(rng, test) if rng.random() < 0.7 else pick(rng, dictionary()[1][1])
+        return name if name not in train else place(rng, held_out)
     u = rng.random()
     if u < 0.3:
         return pick(rng, train)

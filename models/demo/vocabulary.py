@@ -66,10 +66,10 @@ def cities():
             name = parts[-1].replace("_", " ")
             if name.isascii() and name.replace(" ", "").isalpha() and not name.isupper() and len(name) > 3:
                 found.add(name)
-    capital_cities = set(CAPITALS.values())
-    test = sorted(n for n in found if zlib.crc32(n.encode()) % 5 == 0 and n not in capital_cities)
+    known = set(CAPITALS.values()) | set(TOWNS)
+    test = sorted(n for n in found if zlib.crc32(n.encode()) % 5 == 0 and n not in known)
     held = set(test)
-    train = sorted(n for n in found if n not in held) + sorted(capital_cities) + TOWNS
+    train = sorted(n for n in found - known if n not in held) + sorted(known)
     return train, test
 
 
