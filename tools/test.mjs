@@ -57,7 +57,7 @@ async function ctest(preset) {
   await build([preset.replace(/^wasm-/, '')]);
   const args = ['--preset', preset, '--no-tests=error', '--output-on-failure', '--progress', '-j2'];
   const env = {
-    ASAN_OPTIONS: 'detect_leaks=1:strict_string_checks=1',
+    ASAN_OPTIONS: 'detect_leaks=1:strict_string_checks=1:allocator_may_return_null=1',
     UBSAN_OPTIONS: 'print_stacktrace=1',
   };
   return shown('ctest', args, env);
