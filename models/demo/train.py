@@ -254,7 +254,7 @@ def joint_batch(codec, rng, args):
     L["abs"] = losses.absolute_boxes(L, grid)
     each = [{k: v[i] for k, v in L.items()} if i < len(batch) else {"state": []} for i in range(len(docs))]
     index, flat = flat_images(docs, places, each, args.length)
-    seated = [i for i in range(len(batch)) if places[i] is not None]
+    seated = [i for i in range(len(batch)) if places[i] is not None and docs[i].image_at >= 0]
     return grid, torch.from_numpy(scenes.patchify(pixels)), L, A, index, flat, seated, full
 
 
