@@ -90,7 +90,7 @@ def add_answer(doc, codec, segment, scene, seg, spans):
 
 def image_doc(codec, rng, scene, limit, chain=False):
     """Segments about one scene, either side by side after the image or, as a chain, turn after turn (text before image)."""
-    weights = {"describe": 0.9, "detect": 0.7, "locate": 1.4, "count": 1.4, "colour": 1.4, "read": 1.0, "is": 1.0}
+    weights = {"describe": 1.0, "detect": 0.6, "locate": 0.9, "count": 2.4, "colour": 0.9, "read": 1.0, "is": 1.2}
     doc = Packed()
     system = talk.SYSTEM if rng.random() < 0.88 else talk.pick(rng, talk.OTHER_SYSTEMS)
     pad = codec.encode(talk.IMAGE_PAD)[0]

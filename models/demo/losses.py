@@ -81,7 +81,7 @@ def dense_loss(h, feats, patches, L):
 
 # ---------------------------------------------------------------------------------------------- decoder
 READ_LAYER, POINTER_LAYERS = 3, (3, 4)  # image tokens are read before layer 3; head 0 of layers 3 and 4 points
-WEIGHTS = torch.tensor([0.5, 1.0, 1.5, 1.5, 1.5, 1.5, 0.7])  # by tag
+WEIGHTS = torch.tensor([0.5, 1.0, 1.5, 1.5, 2.5, 1.5, 0.7])  # by tag
 
 
 class Rows:
@@ -164,6 +164,7 @@ def reading_loss(p, h, x, L, rows):
     loss = 15 * mean(F.smooth_l1_loss(box, L["abs"] / 224, reduction="none", beta=0.02).mean(-1), focus + 0.3)
     rank, place = read("rank"), read("place")
     loss = loss + 0.3 * (_ce(rank, L["rank"].clamp(max=4), centre) + _ce(read("alike"), L["alike"].clamp(max=4), centre))
+    loss = loss + 0.3 * _ce(read("same"), L["same"].clamp(max=4), centre)
     loss = loss + 0.3 * _ce(place, L["place"], (L["place"] >= 0).float())
     scale = h["align.scale"]
     align = _ce(scale * (x @ E[rows.kinds].t()), L["kind"], focus) + _ce(scale * (x @ E[rows.colours].t()), L["colour"], focus)

@@ -94,7 +94,7 @@ def init_heads(seed=1):
     h |= {f"dense.{k}.bias": torch.zeros(n) for k, n in sizes.items()}
     h["dense.patch_glyph.weight"], h["dense.patch_glyph.bias"] = 0.1 * mat(len(GLYPHS) + 1, E), torch.zeros(len(GLYPHS) + 1)
     h["oracle.weight"] = torch.randn(D, oracle_width(), generator=g) / math.sqrt(D) * 0.8
-    for k, n in {"box": 4, "rank": 5, "alike": 5, "place": 16}.items():
+    for k, n in {"box": 4, "rank": 5, "alike": 5, "same": 5, "place": 16}.items():
         h[f"lm.{k}.weight"], h[f"lm.{k}.bias"] = 0.1 * mat(n, D), torch.zeros(n)
     for k in [f"coord{i}" for i in range(4)] + [f"glyph{i}" for i in range(SLOTS)] + ["before"]:
         h[f"align.{k}.weight"] = torch.eye(D) * 0.5 + 0.5 * mat(D, D)

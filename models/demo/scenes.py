@@ -371,13 +371,14 @@ BACK, PART, CENTRE, TEXT = range(4)
 
 def labels(scene):
     """Dense targets per unit (raster order): state, kind, colour, box [l, t, r, b] from the unit's centre in units,
-    glyphs [SLOTS] (-1 none), ordinals of the object and of the unit's first glyph, the glyph read before that one; per patch
+    glyphs [SLOTS] (-1 none), ordinals of the object (of all, of its kind and colour, of its kind) and of the unit's first glyph, the glyph read before that one; per patch
     (merge order): glyph."""
     gh, gw = scene.grid
     n = gh * gw
     out = {"state": np.zeros(n, np.int64), "kind": np.full(n, -1), "colour": np.full(n, -1),
            "box": np.zeros((n, 4), np.float32), "glyph": np.full((n, SLOTS), -1), "rank": np.full(n, -1),
-           "alike": np.full(n, -1), "place": np.full(n, -1), "before": np.full(n, -1), "patch_glyph": np.full((gh * 2, gw * 2), -1)}
+           "alike": np.full(n, -1), "same": np.full(n, -1), "place": np.full(n, -1), "before": np.full(n, -1),
+           "patch_glyph": np.full((gh * 2, gw * 2), -1)}
     seen = {}
     for rank, t in enumerate(scene.things):
         x1, y1, x2, y2 = t.box
@@ -387,7 +388,8 @@ def labels(scene):
                 _mark(out, r * gw + q, t, gw, PART)
         _mark(out, c, t, gw, CENTRE)
         seen[t.kind, t.colour] = seen.get((t.kind, t.colour), -1) + 1
-        out["rank"][c], out["alike"][c] = rank, seen[t.kind, t.colour]
+        seen[t.kind] = seen.get(t.kind, -1) + 1
+        out["rank"][c], out["alike"][c], out["same"][c] = rank, seen[t.kind, t.colour], seen[t.kind]
     place, before = 0, -1
     for w in scene.words:
         before = len(GLYPHS) if place else -1  # the space between words

@@ -104,7 +104,7 @@ def run_vision(args):
 
 
 def image_style(rng):
-    return ("objects", "count", "text", "mixed")[rng.choice(4, p=(0.34, 0.2, 0.28, 0.18))]
+    return ("objects", "count", "text", "mixed")[rng.choice(4, p=(0.3, 0.29, 0.25, 0.16))]
 
 
 def flat_images(docs, places, scene_labels, length):
@@ -115,7 +115,7 @@ def flat_images(docs, places, scene_labels, length):
             continue
         n = len(L["state"])
         index.append(at[0] * length + at[1] + doc.image_at + torch.arange(n))
-        for k in ("state", "kind", "colour", "background", "box", "glyph", "rank", "alike", "place", "before", "abs"):
+        for k in ("state", "kind", "colour", "background", "box", "glyph", "rank", "alike", "same", "place", "before", "abs"):
             flat.setdefault(k, []).append(L[k])
     return torch.cat(index), {k: torch.cat(v) for k, v in flat.items()}
 
