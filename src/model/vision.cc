@@ -19,6 +19,12 @@ int64_t patch_values(const VisionConfig& c) {
   return int64_t{c.in_channels} * c.temporal_patch * c.patch * c.patch;
 }
 
+// Values of the widest row that any stage writes into the scratch.
+int widest_row(const VisionConfig& c) {
+  const int merged = c.hidden * c.merge * c.merge;
+  return std::max({static_cast<int>(patch_values(c)), merged, c.intermediate, 3 * c.hidden, c.out});
+}
+
 }  // namespace
 
 WindowOrder window_order(const PatchGrid& grid, const VisionConfig& config) {
@@ -43,9 +49,7 @@ WindowOrder window_order(const PatchGrid& grid, const VisionConfig& config) {
 }
 
 int64_t VisionTower::bytes(const VisionConfig& c, bool fast) {
-  const int merged = c.hidden * c.merge * c.merge;
-  const int widest =
-      std::max({static_cast<int>(patch_values(c)), merged, c.intermediate, 3 * c.hidden, c.out});
+  const int widest = widest_row(c);
   return int64_t{3} * kSliceRows * widest * 4 +
          (fast ? Projection::scratch_bytes(kSliceRows, widest) : 0);
 }
@@ -55,9 +59,7 @@ Result<VisionTower> VisionTower::make(const VisionConfig& c, const Weights& weig
   VisionTower tower;
   tower.config_ = &c;
   tower.weights_ = &weights;
-  const int merged = c.hidden * c.merge * c.merge;
-  const int widest =
-      std::max({static_cast<int>(patch_values(c)), merged, c.intermediate, 3 * c.hidden, c.out});
+  const int widest = widest_row(c);
   OCELLI_TRY(tower.projection_, Projection::make(pool, fast, kSliceRows, widest));
   const auto buffer = [&] {
     return Buffer<float>::make(int64_t{kSliceRows} * widest, "the vision scratch");
@@ -114,20 +116,23 @@ std::span<const int32_t> VisionJob::segment_ends() const {
   return whole_frames ? frame_end_ : order_.window_end;
 }
 
+int64_t VisionJob::attention_work(bool whole_frames) const {
+  const VisionConfig& c = *tower_->config_;
+  const int64_t frame = int64_t{grid_.h} * grid_.w, side = c.window / c.patch;
+  const int64_t keys = whole_frames ? frame : std::min(frame, side * side);
+  return 2 * c.hidden * keys;
+}
+
 int64_t VisionJob::stage_work(Stage stage) const {
   const VisionConfig& c = *tower_->config_;
   const int64_t d = c.hidden;
-  const int64_t frame = int64_t{grid_.h} * grid_.w;
-  const int64_t window =
-      std::min<int64_t>(frame, int64_t{c.window / c.patch} * (c.window / c.patch));
-  const bool full = segment_ends().size() == frame_end_.size();
   switch (stage) {
     case Stage::kEmbed:
       return patch_values(c) * d;
     case Stage::kQkv:
       return 3 * d * d;
     case Stage::kAttention:
-      return 2 * d * (full ? frame : window);
+      return attention_work(segment_ends().size() == frame_end_.size());
     case Stage::kMlp:
       return d * d + 3 * d * c.intermediate;
     case Stage::kMerge:
@@ -140,11 +145,8 @@ int64_t VisionJob::stage_work(Stage stage) const {
 
 int64_t VisionJob::work_total() const {
   const VisionConfig& c = *tower_->config_;
-  const int64_t frame = int64_t{grid_.h} * grid_.w;
-  const int64_t window =
-      std::min<int64_t>(frame, int64_t{c.window / c.patch} * (c.window / c.patch));
   const int64_t full = static_cast<int64_t>(c.full_blocks.size());
-  const int64_t attention = 2 * c.hidden * (full * frame + (c.depth - full) * window);
+  const int64_t attention = full * attention_work(true) + (c.depth - full) * attention_work(false);
   return grid_.patches() * (stage_work(Stage::kEmbed) + stage_work(Stage::kMerge) + attention +
                             c.depth * (stage_work(Stage::kQkv) + stage_work(Stage::kMlp)));
 }

@@ -65,7 +65,8 @@ class VisionJob {
   void attention(int64_t begin, int64_t rows);
   void mlp(int64_t begin, int64_t rows);
   void merge(int64_t begin, int64_t rows);
-  int64_t stage_work(Stage stage) const;  // multiply-adds per row
+  int64_t stage_work(Stage stage) const;            // multiply-adds per row
+  int64_t attention_work(bool whole_frames) const;  // of kAttention, in one kind of block
   std::span<const int32_t> segment_ends() const;
 
   VisionTower* tower_ = nullptr;

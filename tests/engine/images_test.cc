@@ -114,6 +114,30 @@ TEST(Images, ImagesBelongWhereTheTemplateShowsThem) {
   EXPECT_EQ(video.error["code"], "unsupported_feature") << video.error.dump();
 }
 
+// Several windows, blocks of both kinds: what the stages add up to is what was announced.
+TEST(Images, ProgressEndsAtTheTotal) {
+  EngineDriver engine(container(), {{"context", 512}});
+  uint32_t media = 0;
+  ASSERT_EQ(put_image(engine, bmp(280, 252), media), 0);
+  ordered_json body = ask("");
+  body["messages"] = user(parts(image_part(media)));
+  const Reply opened = engine.open(body, "");
+  ASSERT_TRUE(opened.error.is_null()) << opened.error.dump();
+  ordered_json last;
+  for (uint32_t more = 1; more != 0;) {
+    ASSERT_EQ(ocelli_step(engine.handle(), &more), 0);
+    const char* json = nullptr;
+    uint32_t bytes = 0;
+    while (ocelli_next_event(engine.handle(), &json, &bytes) == 0 && bytes > 0) {
+      ordered_json event = ordered_json::parse(json, json + bytes);
+      if (event["type"] == "progress" && event["stage"] == "vision") last = std::move(event);
+    }
+  }
+  ASSERT_FALSE(last.is_null());
+  EXPECT_GT(last["total"], 0);
+  EXPECT_EQ(last["done"], last["total"]);
+}
+
 TEST(Images, AnAnswerDependsOnThePicture) {
   EngineDriver engine(container(), {{"context", 512}});
   const std::string folder = std::string(OCELLI_ROOT) + "/tests/golden/models/";
