@@ -51,6 +51,17 @@ class PromptBuilder {
     control(tokens_.vision_end);
   }
 
+  // The calls of an assistant's turn, the same in both templates.
+  void calls(const std::vector<ChatCall>& made) {
+    for (const ChatCall& call : made) {
+      literal("\n<tool_call>\n{\"name\": \"");
+      text(call.name);
+      literal("\", \"arguments\": ");
+      text(call.arguments);
+      literal("}\n</tool_call>");
+    }
+  }
+
   std::vector<PromptPiece> take() { return std::move(pieces_); }
 
  private:

@@ -191,13 +191,7 @@ void render_hermes(const std::vector<ChatMessage>& messages, const std::vector<C
       out.literal("\n");
       render_content(message, out);
     }
-    for (const ChatCall& call : message.calls) {
-      out.literal("\n<tool_call>\n{\"name\": \"");
-      out.text(call.name);
-      out.literal("\", \"arguments\": ");
-      out.text(call.arguments);
-      out.literal("}\n</tool_call>");
-    }
+    out.calls(message.calls);
     if (!(last && open_end)) out.literal("<|im_end|>\n");
   }
 }

@@ -66,13 +66,7 @@ void render_qwen(const std::vector<ChatMessage>& messages, const std::vector<Cha
     out.literal(role_name(message.role));
     if (message.calls.empty() || message.has_content()) out.literal("\n");
     render_content(message, add_vision_id, out);
-    for (const ChatCall& call : message.calls) {
-      out.literal("\n<tool_call>\n{\"name\": \"");
-      out.text(call.name);
-      out.literal("\", \"arguments\": ");
-      out.text(call.arguments);
-      out.literal("}\n</tool_call>");
-    }
+    out.calls(message.calls);
     if (!(last && open_end)) out.literal("<|im_end|>\n");
   }
 }
