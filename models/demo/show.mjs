@@ -1,23 +1,13 @@
 // Owns what `npm run demo` shows, after the build: the embedded model describes an image, writes boxes as JSON, reads a
 // sign and calls a tool, all through AI.run. Started by tools/demo.mjs, or alone. Surprise: the images and the place
 // name are held out: the model has never seen them.
+import { readFileSync } from 'node:fs';
 import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { install } from 'ocelli';
 
 const model = 'qwen-qwen25-vl-3b-instruct-awq';
-const weather = {
-  type: 'function',
-  function: {
-    name: 'get_weather',
-    description: 'Get the current weather for a location',
-    parameters: {
-      type: 'object',
-      properties: { location: { type: 'string', description: 'The city and state' } },
-      required: ['location'],
-    },
-  },
-};
+const weather = JSON.parse(readFileSync(new URL('weather_tool.json', import.meta.url), 'utf8'));
 /** Title, question, and an image of models/demo/examples or tools. */
 const shown = [
   { title: 'a description', ask: 'Describe this image.', image: 'street.png' },

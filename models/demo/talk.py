@@ -6,6 +6,7 @@ scene, or words to be copied), which train.py turns into attention targets. eval
 """
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from scenes import glyph_unit
 from vocabulary import (BACKGROUND_NAMES, CAPITALS, COLOUR_NAMES, KINDS, NUMBER_WORDS, PLURALS, cities, dictionary)
@@ -278,7 +279,7 @@ def _tool(name, description, /, **params):
             "parameters": {"type": "object", "properties": properties, "required": list(params)}}}
 
 
-WEATHER = _tool("get_weather", "Get the current weather for a location", location=("string", "The city and state"))
+WEATHER = json.loads(Path(__file__).with_name("weather_tool.json").read_text())
 ASK_WEATHER = ["What is the weather in {x}?", "What's the weather in {x}?", "What is the weather like in {x}?",
                "What's the weather like in {x}?", "How is the weather in {x}?", "How is the weather in {x} today?",
                "Tell me the weather in {x}.", "What is the weather in {x} today?", "Weather in {x}?", "Is it raining in {x}?",

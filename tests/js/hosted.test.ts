@@ -78,18 +78,10 @@ const run = (body: ChatBody): Promise<ChatCompletion> =>
   globalThis.Azion.AI.run(model, body).then(async (answer) =>
     answer instanceof Response ? ((await answer.json()) as ChatCompletion) : answer,
   );
-const weather = {
-  type: 'function' as const,
-  function: {
-    name: 'get_weather',
-    description: 'Get the current weather for a location',
-    parameters: {
-      type: 'object',
-      properties: { location: { type: 'string', description: 'The city and state' } },
-      required: ['location'],
-    },
-  },
-};
+// The tool of the hosted service's documentation is the demo's, too.
+const weather = JSON.parse(
+  readFileSync(join(root, 'models/demo/weather_tool.json'), 'utf8'),
+) as NonNullable<ChatBody['tools']>[0];
 const london: ChatBody = {
   messages: [
     { role: 'system', content: 'You are a helpful assistant with access to tools.' },
