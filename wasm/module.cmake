@@ -15,7 +15,7 @@ else()
     list(TRANSFORM ocelli_exports PREPEND "_" OUTPUT_VARIABLE exports)
     list(APPEND exports _malloc _free)
     list(JOIN exports "," exports)
-    target_link_options(ocelli PRIVATE --no-entry -sMODULARIZE -sEXPORT_ES6 -sEXPORT_NAME=createOcelli
+    set(ocelli_module_options --no-entry -sMODULARIZE -sEXPORT_ES6 -sEXPORT_NAME=createOcelli
       -sENVIRONMENT=web,worker,node -sALLOW_MEMORY_GROWTH -sMAXIMUM_MEMORY=4GB -sINITIAL_MEMORY=32MB
       -sSTACK_SIZE=1MB -sDEFAULT_PTHREAD_STACK_SIZE=1MB
       # The host says how many workers to start before the module is ready: { pthreadPoolSize: 2 }.
@@ -23,6 +23,7 @@ else()
       "-sEXPORTED_FUNCTIONS=${exports}" -sEXPORTED_RUNTIME_METHODS=HEAPU8,wasmMemory,PThread
       -sINCOMING_MODULE_JS_API=pthreadPoolSize,wasmModule,wasmBinary,locateFile,instantiateWasm,print,printErr,mainScriptUrlOrBlob,onAbort
       -sABORTING_MALLOC=0 -sFILESYSTEM=0 -Wno-pthreads-mem-growth)
+    target_link_options(ocelli PRIVATE ${ocelli_module_options})
   else()
     add_executable(ocelli "${CMAKE_SOURCE_DIR}/wasm/no_imports.cc")
     list(TRANSFORM ocelli_exports PREPEND "-Wl,--export=" OUTPUT_VARIABLE exports)

@@ -120,7 +120,8 @@ export function createCalls({ exports, memory }: Instance): Calls {
     try {
       return exported(...values);
     } catch (error) {
-      trap = engineCrashed(error);
+      // What the threaded modules' runtime throws when it finds that a helper thread has ended with an exception.
+      trap = engineCrashed(error === 'unwind' ? 'one of its compute threads crashed' : error);
       throw trap;
     }
   };

@@ -143,9 +143,16 @@ function startPlain(module: WebAssembly.Module): Instance {
   return { exports, memory: createMemory(() => theMemory().buffer) };
 }
 
+interface GlueWorker {
+  onerror: ((event: Partial<Event>) => void) | null;
+}
 interface GlueModule {
   wasmMemory: WebAssembly.Memory;
-  PThread?: { terminateAllThreads(): void };
+  PThread?: {
+    runningWorkers: GlueWorker[];
+    unusedWorkers: GlueWorker[];
+    terminateAllThreads(): void;
+  };
   [name: `_${string}`]: (...values: number[]) => number;
 }
 type Glue = (options: object) => Promise<GlueModule>;
@@ -176,5 +183,12 @@ async function startThreaded(
     get: (_, name) => core[`_${String(name)}`],
   });
   const memory = createMemory(() => core.wasmMemory.buffer);
-  return { instance: { exports, memory }, stop: () => core.PThread?.terminateAllThreads() };
+  return { instance: { exports, memory }, stop: () => endHelpers(core) };
+}
+
+/** A helper that crashed still has its error on the way; the glue would throw it where nobody can catch it. */
+function endHelpers({ PThread: helpers }: GlueModule): void {
+  for (const worker of [...(helpers?.runningWorkers ?? []), ...(helpers?.unusedWorkers ?? [])])
+    worker.onerror = (event) => event.preventDefault?.();
+  helpers?.terminateAllThreads();
 }

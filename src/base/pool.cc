@@ -1,7 +1,8 @@
 // Pool: worker threads behind one atomic word. The word holds the number of workers that take part
 // in the current task (low 8 bits) and the task's serial number; a worker whose index is too high
 // ignores the task. Surprise: waiting uses wasm's wait and notify, or Linux's futex, directly:
-// std::atomic::wait polls where a library knows no futex, as libc++ does on wasm.
+// std::atomic::wait polls where a library knows no futex, as libc++ does on wasm. On wasm the
+// caller's wait also ends when a worker trapped: that one never reports, and nobody else can tell.
 #include "base/pool.h"
 
 #include <algorithm>
@@ -12,7 +13,9 @@
 #if OCELLI_THREADS
 #include <thread>
 #include <vector>
-#if defined(__linux__) && !defined(__wasm__)
+#if defined(__EMSCRIPTEN__)
+#include <emscripten/threading.h>
+#elif defined(__linux__)
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -35,9 +38,18 @@ static_assert(kPoolThreadsMax <= int{kWorkersMask});
 using Word = std::atomic<uint32_t>;
 static_assert(sizeof(Word) == 4 && Word::is_always_lock_free);
 
-void sleep_while(Word& word, uint32_t value) {
-#if defined(__wasm__)
-  __builtin_wasm_memory_atomic_wait32(reinterpret_cast<int*>(&word), static_cast<int>(value), -1);
+#if defined(__EMSCRIPTEN__)
+// How long a caller may sleep before it asks whether a worker has trapped.
+constexpr int64_t kAskAfterNs = 200'000'000;
+#endif
+
+void sleep_while(Word& word, uint32_t value, [[maybe_unused]] bool ask) {
+#if defined(__EMSCRIPTEN__)
+  const int woken = __builtin_wasm_memory_atomic_wait32(
+      reinterpret_cast<int*>(&word), static_cast<int>(value), ask ? kAskAfterNs : -1);
+  // After a time-out (2) this call of the runtime's looks whether one of its threads has ended with
+  // an exception, and then leaves for the host by throwing "unwind" (js/abi/calls.ts catches it).
+  if (woken == 2) emscripten_futex_wait(&word, value, 0);
 #elif defined(__linux__)
   syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, value, nullptr, nullptr, 0);
 #else
@@ -46,7 +58,7 @@ void sleep_while(Word& word, uint32_t value) {
 }
 
 void wake_all(Word& word) {
-#if defined(__wasm__)
+#if defined(__EMSCRIPTEN__)
   __builtin_wasm_memory_atomic_notify(reinterpret_cast<int*>(&word), ~0u);
 #elif defined(__linux__)
   syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
@@ -66,9 +78,10 @@ struct Signal {
   alignas(64) Word word{0};
   std::atomic<int> sleepers{0};
 
-  // Returns the first value that differs from `old`: spins briefly, then sleeps.
+  // Returns the first value that differs from `old`: spins briefly, then sleeps. `ask`: other
+  // threads must live for it to change.
   // Out of line: without on-stack replacement a wasm thread must not sit in its caller.
-  __attribute__((noinline)) uint32_t wait_change(uint32_t old) {
+  __attribute__((noinline)) uint32_t wait_change(uint32_t old, bool ask) {
     for (int i = 0; i < kSpins; ++i) {
       const uint32_t now = word.load(std::memory_order_acquire);
       if (now != old) return now;
@@ -76,7 +89,7 @@ struct Signal {
     }
     sleepers.fetch_add(1, std::memory_order_seq_cst);
     uint32_t now;
-    while ((now = word.load(std::memory_order_seq_cst)) == old) sleep_while(word, old);
+    while ((now = word.load(std::memory_order_seq_cst)) == old) sleep_while(word, old, ask);
     sleepers.fetch_sub(1, std::memory_order_relaxed);
     return now;
   }
@@ -121,7 +134,7 @@ struct Pool::Shared {
     // `stop` is set before `start` changes: whoever starts so late as to have seen the last change
     // sees `stop` too.
     while (!stop.load(std::memory_order_acquire)) {
-      seen = start.wait_change(seen);
+      seen = start.wait_change(seen, false);
       if (stop.load(std::memory_order_acquire)) return;
       const int workers = static_cast<int>(seen & kWorkersMask);
       if (worker >= workers) continue;
@@ -162,7 +175,7 @@ void Pool::run(int64_t count, void* context, Call call) {
   shared.start.set(((last & ~kWorkersMask) + kSerialStep) | static_cast<uint32_t>(workers));
   shared.run_part(0, workers);
   uint32_t left = shared.left.word.load(std::memory_order_acquire);
-  while (left != 0) left = shared.left.wait_change(left);
+  while (left != 0) left = shared.left.wait_change(left, true);
 }
 
 #else  // one thread, no thread library

@@ -41,7 +41,7 @@ file(GLOB test_folders LIST_DIRECTORIES true CONFIGURE_DEPENDS "${CMAKE_SOURCE_D
 foreach(folder IN LISTS test_folders)
   get_filename_component(name "${folder}" NAME)
   file(GLOB_RECURSE files CONFIGURE_DEPENDS "${folder}/*.cc")
-  if(NOT files OR name STREQUAL "fuzz")
+  if(NOT files OR name MATCHES "^(fuzz|wasm)$")
     continue()
   endif()
   if(NOT OCELLI_VARIANT)
@@ -74,6 +74,17 @@ foreach(folder IN LISTS test_folders)
     endif()
   endif()
 endforeach()
+
+# The threaded module with faults in its compute threads, for tests/wasm/crash.test.ts; nothing ships it.
+if(ocelli_toolchain STREQUAL "emscripten")
+  add_executable(ocelli_faulty "${CMAKE_SOURCE_DIR}/tests/wasm/faulty.cc")
+  target_link_libraries(ocelli_faulty PRIVATE ocelli_core_flags ocelli_abi)
+  target_link_options(ocelli_faulty PRIVATE ${ocelli_module_options}
+    -Wl,--wrap=_ZN6ocelli15attention_pagedERKNS_7KvLayerEPKiPKfxiiiifPfx
+    -Wl,--wrap=_ZN6ocelli17attention_segmentEPKfS1_S1_xiiiiiifPfx)
+  set_target_properties(ocelli_faulty PROPERTIES SUFFIX ".mjs" OUTPUT_NAME ocelli
+    RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/faulty")
+endif()
 
 # Each tests/fuzz/NAME_fuzz.cc is a libFuzzer program; under the sanitizers it runs for some seconds as a test.
 if(CMAKE_BUILD_TYPE STREQUAL "Sanitize" AND CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
