@@ -19,7 +19,6 @@ import type {
 
 interface Running {
   sink: EventSink;
-  media: number[];
   dump: boolean;
   images: number;
   opened: number;
@@ -107,11 +106,9 @@ function engineOf(core: LoadedCore, handle: number, info: EngineInfo): Engine {
   let looping = false;
 
   /** What a request held is given back; the core may be gone by then. */
-  const release = (request: number, { media }: Running): void => {
+  const release = (request: number): void => {
     running.delete(request);
-    if (dead) return;
-    calls.requestClose(handle, request);
-    for (const one of media) calls.mediaDrop(handle, one);
+    if (!dead) calls.requestClose(handle, request);
   };
 
   /** Nothing works from here on; pending requests learn why. */
@@ -149,7 +146,7 @@ function engineOf(core: LoadedCore, handle: number, info: EngineInfo): Engine {
       if (event.type === 'done') event.timing = timingOf(one);
       if (event.type === 'done' && one.dump)
         one.sink({ type: 'dump', files: dumped(request, one.images) });
-      if (event.type === 'done' || event.type === 'error') release(request, one);
+      if (event.type === 'done' || event.type === 'error') release(request);
       one.sink(event);
     }
   };
@@ -184,6 +181,9 @@ function engineOf(core: LoadedCore, handle: number, info: EngineInfo): Engine {
 
   const open = (request: CoreRequest, sink: EventSink): number => {
     const media: number[] = [];
+    const drop = (): void => {
+      for (const one of media.splice(0)) calls.mediaDrop(handle, one);
+    };
     try {
       for (const image of request.images) media.push(calls.mediaPut(handle, image));
       let body = request.body[0] ?? '';
@@ -191,17 +191,15 @@ function engineOf(core: LoadedCore, handle: number, info: EngineInfo): Engine {
       const opened = calls.requestOpen(handle, body);
       running.set(opened, {
         sink,
-        media,
         dump: request.dump,
-        images: media.length,
+        images: request.images.length,
         opened: performance.now(),
         firstToken: 0,
       });
+      drop(); // the request holds its images itself, and no longer than it needs them
       return opened;
     } catch (error) {
-      if (!(error instanceof OcelliError && error.code === 'engine_crashed')) {
-        for (const one of media) calls.mediaDrop(handle, one);
-      }
+      if (!(error instanceof OcelliError && error.code === 'engine_crashed')) drop();
       throw error;
     }
   };

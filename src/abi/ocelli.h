@@ -84,7 +84,7 @@ int32_t ocelli_next_event(uint32_t engine, const char** json, uint32_t* json_byt
 // --- looking inside
 int32_t ocelli_stats(uint32_t engine, const char** json, uint32_t* json_bytes);
 // For --dump: "prompt.json", or "vision_N" (f32 rows, [rows, columns] out) of an open request after
-// its prompt phase.
+// its prompt phase; "vision_N" until the first step after its end.
 int32_t ocelli_dump(uint32_t engine, uint32_t request, const char* name, uint32_t name_bytes,
                     const uint8_t** data, uint32_t* bytes, uint32_t* rows, uint32_t* columns);
 

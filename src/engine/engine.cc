@@ -13,6 +13,7 @@ Result<std::unique_ptr<Engine>> Engine::open(std::string_view manifest, std::str
   OCELLI_TRY(engine->manifest_, parse_manifest(manifest));
   OCELLI_TRY(engine->options_, parse_options(options));
   OCELLI_TRY(engine->plan_, plan_memory(engine->manifest_, engine->options_));
+  engine->options_.context = engine->plan_.context;
   const ModelConfig& config = engine->manifest_.config;
   const EngineOptions& chosen = engine->options_;
   engine->pool_ = std::make_unique<Pool>(chosen.threads);
@@ -238,6 +239,7 @@ std::string Engine::stats_json() const {
     out["steps"] = stats.steps;
     out["rows"] = stats.rows;
     out["preemptions"] = stats.preemptions;
+    out["image_tokens"] = scheduler_->image_tokens();
   }
   return out.dump();
 }
@@ -268,8 +270,11 @@ Result<Dump> Engine::dump(uint32_t handle, std::string_view name) {
   for (size_t i = 0; i < request->images.size(); ++i) {
     if (name != "vision_" + std::to_string(i)) continue;
     const RequestImage& image = request->images[i];
-    if (!image.done)
-      return fail(Status::kNotReady, "image " + std::to_string(i) + " is not encoded yet");
+    if (!image.merged.data()) {
+      const char* why = image.done ? " were given back by the step after the request's end"
+                                   : " are not computed yet";
+      return fail(Status::kNotReady, "the rows of image " + std::to_string(i) + why);
+    }
     const auto rows = static_cast<uint32_t>(image.grid.tokens(manifest_.config.vision.merge));
     return Dump{{reinterpret_cast<const uint8_t*>(image.merged.data()),
                  static_cast<size_t>(image.merged.count()) * 4},

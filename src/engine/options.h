@@ -12,7 +12,7 @@ namespace ocelli {
 struct EngineOptions {
   int threads = 1;
   bool fast = true;  // "compute": "fast" | "reference"
-  int context = 0;   // tokens; 0 = as much as fits, up to kContextDefault
+  int context = 0;   // tokens; 0 = as much as fits, up to kContextDefault: an engine has its plan's
   int sequences_max = kSequencesDefault;
   int image_tokens_max = kImageTokensDefault;
   int64_t memory_bytes_max = int64_t{1} << 32;

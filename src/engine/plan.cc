@@ -16,6 +16,15 @@ int blocks_for(int context, int sequences_max) {
   return (context + kKvBlock - 1) / kKvBlock + sequences_max;
 }
 
+// The largest image that a prompt can hold, from pixels to merged rows, and the merged rows of
+// those before it: the scheduler lets them have as many tokens together as the context.
+int64_t image_bytes(const VisionConfig& vision, int image_tokens_max, int context) {
+  const int64_t tokens = std::min(image_tokens_max, context);
+  const int64_t patches = tokens * vision.merge * vision.merge;
+  return VisionJob::bytes(vision, patches) + patches * vision.patch * vision.patch * 6 +
+         (context - tokens) * vision.out * 4;
+}
+
 }  // namespace
 
 Result<MemoryPlan> plan_memory(const Manifest& manifest, const EngineOptions& options) {
@@ -28,13 +37,13 @@ Result<MemoryPlan> plan_memory(const Manifest& manifest, const EngineOptions& op
                            VisionTower::bytes(vision, options.fast) +
                            options.sequences_max * Sampler::bytes(text.vocab) +
                            int64_t{text.vocab} * 4;  // the logits that choices of a prompt share
-  const int unit = vision.merge * vision.merge;
-  plan.image_bytes = VisionJob::bytes(vision, int64_t{options.image_tokens_max} * unit) +
-                     int64_t{options.image_tokens_max} * unit * vision.patch * vision.patch * 6;
-  // Reference compute keeps keys and values in f32.
-  auto kv_bytes = [&](int context) {
-    return KvPool::bytes(text.layers, text.kv_heads, text.head_dim,
-                         blocks_for(context, options.sequences_max), options.fast);
+  const auto take_context = [&](int context) {
+    plan.context = context;
+    plan.kv_blocks = blocks_for(context, options.sequences_max);
+    // Reference compute keeps keys and values in f32.
+    plan.kv_bytes =
+        KvPool::bytes(text.layers, text.kv_heads, text.head_dim, plan.kv_blocks, options.fast);
+    plan.image_bytes = image_bytes(vision, options.image_tokens_max, context);
   };
   const int context_max = text.context;
   if (options.context > context_max) {
@@ -43,17 +52,13 @@ Result<MemoryPlan> plan_memory(const Manifest& manifest, const EngineOptions& op
                     std::to_string(options.context),
                 "context");
   }
-  plan.context = options.context ? options.context : std::min(kContextDefault, context_max);
-  plan.kv_bytes = kv_bytes(plan.context);
+  take_context(options.context ? options.context : std::min(kContextDefault, context_max));
   if (options.context == 0) {
     // Not asked for a size: leave room for a middling image, halve until it fits.
-    const int64_t image_room = std::min<int64_t>(plan.image_bytes, 512 << 20);
-    while (plan.context > 512 && plan.resident_bytes() + image_room > plan.memory_bytes_max) {
-      plan.context = plan.context / 2;
-      plan.kv_bytes = kv_bytes(plan.context);
-    }
+    const auto image_room = [&] { return std::min<int64_t>(plan.image_bytes, 512 << 20); };
+    while (plan.context > 512 && plan.resident_bytes() + image_room() > plan.memory_bytes_max)
+      take_context(plan.context / 2);
   }
-  plan.kv_blocks = blocks_for(plan.context, options.sequences_max);
   if (plan.resident_bytes() > plan.memory_bytes_max) {
     return fail(Status::kPlanExceedsMemory,
                 "the model needs " + std::to_string(plan.resident_bytes()) + " bytes (weights " +

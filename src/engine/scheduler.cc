@@ -126,6 +126,27 @@ void Scheduler::admit() {
   }
 }
 
+// Not when a request ends but at the next step: until then its host may ask for a dump.
+void Scheduler::give_back_images() {
+  for (const auto& request : requests_) {
+    if (!request->finished) continue;
+    for (RequestImage& image : request->images) {
+      image.pixels.reset();
+      image.merged = {};
+    }
+  }
+}
+
+int64_t Scheduler::image_tokens() const {
+  int64_t tokens = 0;
+  for (const auto& request : requests_) {
+    for (const RequestImage& image : request->images) {
+      if (image.job || image.merged.data()) tokens += image.grid.tokens(config_.vision.merge);
+    }
+  }
+  return tokens;
+}
+
 Result<void> Scheduler::begin_image(RequestImage& image) {
   OCELLI_TRY(Image pixels, resize_bicubic(*image.pixels, image.width, image.height));
   auto resized = std::make_shared<const Image>(std::move(pixels));
@@ -134,6 +155,7 @@ Result<void> Scheduler::begin_image(RequestImage& image) {
     patchify(*resized, processor, begin, end, out);
   };
   OCELLI_TRY(image.job, VisionJob::make(tower_, image.grid, patches));
+  image.pixels.reset();
   return {};
 }
 
@@ -154,6 +176,9 @@ void Scheduler::vision_work(bool shared) {
     for (RequestImage& image : request.images) {
       if (image.done) continue;
       if (!image.job) {
+        // A prompt's own images always fit its context; older ones have begun before.
+        const int64_t tokens = image_tokens() + image.grid.tokens(config_.vision.merge);
+        if (tokens > options_.context) return;
         if (Result<void> begun = begin_image(image); !begun) {
           fail_request(request, begun.error());  // no memory for this image: the others go on
           return;
@@ -276,6 +301,7 @@ void Scheduler::seal_blocks(const Request& request, Sequence& sequence) {
 }
 
 bool Scheduler::step() {
+  give_back_images();
   admit();
   const bool shared = decoding();
   vision_work(shared);

@@ -1,7 +1,8 @@
 // Scheduler: decides which rows each step computes. Oldest request first; every decoding sequence
 // gets its row, the rest of the step goes to prompts, and at most one bounded slice of vision work
 // runs per step. Surprise: when the KV pool is full the youngest sequence gives its blocks back and
-// is computed again later. Rows do not depend on company, so its answer is the same.
+// is computed again later. Rows do not depend on company, so its answer is the same. Merged rows of
+// images stay while their request runs, since computing it again needs them.
 #pragma once
 
 #include <cstdint>
@@ -36,6 +37,8 @@ class Scheduler {
   // One step; true when there is more to do.
   bool step();
   const SchedulerStats& stats() const { return stats_; }
+  // Tokens of the images whose merged rows are held or on their way: at most the context.
+  int64_t image_tokens() const;
 
  private:
   struct StepRun {
@@ -45,6 +48,7 @@ class Scheduler {
     bool wants_logits;
   };
   void admit();
+  void give_back_images();
   bool decoding() const;
   void vision_work(bool shared);
   Result<void> begin_image(RequestImage& image);

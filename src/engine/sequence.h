@@ -42,13 +42,13 @@ struct Sequence {
 
 // One image of a prompt, from pixels to merged rows.
 struct RequestImage {
-  std::shared_ptr<const Image> pixels;  // as decoded
+  std::shared_ptr<const Image> pixels;  // as decoded, until the job begins
   int width = 0, height = 0;            // after smart resize
   PatchGrid grid;
   int token_begin = 0;           // of its run of pads in the prompt
   uint64_t digest = 0;           // of pixels and size: part of block identities
   std::optional<VisionJob> job;  // while it is being encoded
-  Buffer<float> merged;          // [tokens, D] when done
+  Buffer<float> merged;          // [tokens, D] when done, until the step after the request's end
   bool done = false;
 };
 

@@ -1,5 +1,7 @@
 // Images of a request: what is refused, by which call and with which code, and what the host is
 // told about those that are taken.
+#include <algorithm>
+
 #include "base/status.h"
 #include "engine/fixture.h"
 #include "engine/limits.h"
@@ -136,6 +138,61 @@ TEST(Images, ProgressEndsAtTheTotal) {
   ASSERT_FALSE(last.is_null());
   EXPECT_GT(last["total"], 0);
   EXPECT_EQ(last["done"], last["total"]);
+}
+
+TEST(Images, RowsAreGivenBackByTheStepAfterTheEnd) {
+  EngineDriver engine(container(), {{"context", 512}});
+  uint32_t media = 0;
+  ASSERT_EQ(put_image(engine, bmp(140, 140), media), 0);
+  ordered_json body = ask("", {{"max_tokens", 1}});
+  body["messages"] = user(parts(image_part(media)));
+  std::vector<Reply> replies{engine.open(body, "")};
+  engine.finish(replies);
+  EXPECT_EQ(stats(engine)["image_tokens"], 25);
+  EXPECT_EQ(engine.dump_vision(replies[0], 0).size(), 25u * 128);
+  uint32_t state = 0;
+  EXPECT_EQ(ocelli_step(engine.handle(), &state), 0);
+  EXPECT_EQ(stats(engine)["image_tokens"], 0);
+  const uint8_t* data = nullptr;
+  uint32_t bytes = 0, rows = 0, columns = 0;
+  EXPECT_EQ(ocelli_dump(engine.handle(), replies[0].handle, "vision_0", 8, &data, &bytes, &rows,
+                        &columns),
+            static_cast<int32_t>(Status::kNotReady));
+  EXPECT_EQ(EngineDriver::last_error()["message"],
+            "the rows of image 0 were given back by the step after the request's end");
+  engine.close(replies[0]);
+}
+
+TEST(Images, TogetherTheyHaveAsManyTokensAsTheContext) {
+  const ordered_json fields = {{"logprobs", true}, {"ignore_eos", true}};
+  EngineDriver engine(container(), {{"context", 80}});
+  const auto open_one = [&](int side) {
+    uint32_t media = 0;
+    EXPECT_EQ(put_image(engine, bmp(side, side), media), 0);
+    ordered_json body = ask("", fields);
+    body["messages"] = user(parts(image_part(media)));
+    return engine.open(body, "");
+  };
+  std::vector<Reply> alone, together;
+  for (const int side : {140, 112, 168, 140, 84}) {  // 25, 16, 36, 25 and 9 tokens
+    std::vector<Reply> one{open_one(side)};
+    ASSERT_TRUE(one[0].error.is_null()) << one[0].error.dump();
+    engine.finish(one);
+    engine.close(one[0]);
+    alone.push_back(one[0]);
+  }
+  for (const int side : {140, 112, 168, 140, 84}) together.push_back(open_one(side));
+  int most = 0;
+  for (bool more = true; more;) {
+    engine.step_once(together, more);
+    most = std::max(most, stats(engine)["image_tokens"].get<int>());
+  }
+  EXPECT_LE(most, 80);
+  EXPECT_GT(most, 36);
+  for (size_t i = 0; i < alone.size(); ++i) {
+    ASSERT_EQ(together[i].choices.size(), 1u);
+    EXPECT_EQ(together[i].choices.at(0).logprobs, alone[i].choices.at(0).logprobs) << i;
+  }
 }
 
 TEST(Images, AnAnswerDependsOnThePicture) {

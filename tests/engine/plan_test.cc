@@ -138,6 +138,22 @@ TEST(Plan, GrowsWithEachOption) {
   EXPECT_LT(plan_memory(manifest, options)->image_bytes, small.image_bytes);
 }
 
+TEST(Plan, AnImageHasNoMoreTokensThanTheContext) {
+  const Manifest manifest = three_billion();
+  EngineOptions options;
+  options.context = 1024;
+  const int64_t unasked = plan_memory(manifest, options)->image_bytes;
+  EXPECT_LT(unasked, 200 * kMiB);
+  options.image_tokens_max = 1024;
+  EXPECT_EQ(plan_memory(manifest, options)->image_bytes, unasked);
+  // Beside a smaller image lie the merged rows of those before it.
+  options.image_tokens_max = 1000;
+  const int64_t smaller = plan_memory(manifest, options)->image_bytes;
+  EXPECT_LT(smaller, unasked);
+  options.context = 2048;
+  EXPECT_EQ(plan_memory(manifest, options)->image_bytes - smaller, int64_t{1024} * 2048 * 4);
+}
+
 int64_t allocated_bytes() {
 #ifdef OCELLI_ASAN
   return static_cast<int64_t>(__sanitizer_get_current_allocated_bytes());
@@ -168,6 +184,33 @@ TEST(Plan, AnOpenEngineTakesWhatWasPlanned) {
   EXPECT_GE(taken, buffers * 95 / 100);
   // Tokenizer and requests come out of the reserve.
   EXPECT_LE(taken, buffers + plan["reserve_bytes"].get<int64_t>() / 4);
+}
+
+TEST(Plan, AnImageInFlightTakesWhatWasPlanned) {
+  // Beside a stream an image is encoded slice by slice, so there is a middle to look at.
+  EngineDriver engine(container(), {{"context", 1024}, {"image_tokens_max", 900}});
+  const std::string manifest = read_file(container() + "/manifest.json");
+  EngineOptions options;
+  options.context = 1024;
+  options.image_tokens_max = 900;
+  const int64_t planned = plan_memory(*parse_manifest(manifest), options)->image_bytes;
+  std::vector<Reply> replies{
+      engine.open(ask("hi", {{"max_tokens", 60}, {"ignore_eos", true}}), "")};
+  bool more = true;
+  engine.step_once(replies, more);
+  const int64_t before = allocated_bytes();
+  uint32_t media = 0;
+  ASSERT_EQ(put_image(engine, bmp(840, 840), media), 0);  // 30 x 30 tokens
+  ordered_json body = ask("");
+  body["messages"] = user(parts(image_part(media)));
+  replies.push_back(engine.open(body, ""));
+  ASSERT_TRUE(replies[1].error.is_null()) << replies[1].error.dump();
+  engine.step_once(replies, more);
+  ASSERT_EQ(stats(engine)["image_tokens"], 900);
+  const int64_t taken = allocated_bytes() - before;
+  // Less the merged rows of other images, of which there are none.
+  EXPECT_GE(taken, (planned - 124 * 128 * 4) * 95 / 100);
+  EXPECT_LE(taken, planned * 105 / 100);
 }
 
 }  // namespace
