@@ -72,7 +72,7 @@ function planLines(plan: unknown, indent: string): string[] {
   return Object.entries(plan).flatMap(([key, value]) => {
     if (typeof value === 'object' && value !== null)
       return [`${indent}${key}`, ...planLines(value, `${indent}  `)];
-    const shown = key.endsWith('_bytes') || key === 'bytes' ? mib(Number(value)) : String(value);
+    const shown = key.split('_').includes('bytes') ? mib(Number(value)) : String(value);
     return [`${indent}${key.padEnd(30 - indent.length)} ${shown.padStart(12)}`];
   });
 }

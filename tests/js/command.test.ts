@@ -252,7 +252,10 @@ it('ocelli inspect shows sizes and the plan', async () => {
     plan: { context: 512 },
     precision: { linear: 'u4' },
   });
-  expect((await ocelli(['inspect', made.model])).out).toMatch(/memory plan:/);
+  const page = (await ocelli(['inspect', made.model])).out;
+  expect(page).toMatch(/memory plan:/);
+  expect(page).toMatch(/memory_bytes_max +4096\.0 MiB/);
+  expect(shown.plan.memory_bytes_max).toBe(2 ** 32);
 });
 
 it('ocelli convert follows links and gives the same bytes each time', async () => {
