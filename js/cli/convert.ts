@@ -8,6 +8,8 @@ import { setFlagsFromString } from 'node:v8';
 import { OcelliError } from '../errors.ts';
 import { packageRoot } from '../host.ts';
 import { commands, type Given } from './arguments.ts';
+import { say } from './io.ts';
+import { ownerTag, removeLeftovers } from './leftovers.ts';
 
 const program = 'build/wasm/convert.wasm';
 
@@ -27,10 +29,12 @@ export async function convert(given: Given): Promise<number> {
   const flags = flagsOf(given);
   // Links are followed before the converter sees the folder, so it is told the name that the user gave.
   if (!given.text('name')) flags.push('--name', basename(resolve(sourceName)));
+  const target = join(parent, basename(out));
+  tidy(target, 'partial');
   const WASI = await wasiClass();
   const wasi = new WASI({
     version: 'preview1',
-    args: ['ocelli convert', source, join(parent, basename(out)), ...flags],
+    args: ['ocelli convert', source, target, '--owner', ownerTag(), ...flags],
     env: {},
     preopens: { [readable]: readable, [parent]: parent },
     returnOnExit: true,
@@ -42,7 +46,17 @@ export async function convert(given: Given): Promise<number> {
     module,
     wasi.getImportObject() as WebAssembly.Imports,
   );
-  return Number(wasi.start(instance));
+  const code = Number(wasi.start(instance));
+  // A replaced container that was not removed any more: only now is there another one for sure.
+  if (code === 0) tidy(target, 'old');
+  return code;
+}
+
+function tidy(target: string, kind: 'partial' | 'old'): void {
+  const { removed, unknown } = removeLeftovers(target, kind);
+  for (const path of removed) say(`removed ${path}, left by a conversion that was killed`);
+  for (const path of unknown)
+    say(`${path} is of a conversion elsewhere, or of one before a restart; remove it if none runs`);
 }
 
 /** The options as they were given, spelled one way. */

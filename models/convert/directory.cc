@@ -180,7 +180,8 @@ Result<std::unique_ptr<Source>> open_source_directory(const std::string& path) {
   return std::make_unique<DirectorySource>(path);
 }
 
-Result<std::unique_ptr<Sink>> open_sink_directory(const std::string& path_given, bool force) {
+Result<std::unique_ptr<Sink>> open_sink_directory(const std::string& path_given, bool force,
+                                                  const std::string& owner) {
   std::string path = path_given;
   while (path.size() > 1 && path.back() == '/') path.pop_back();
   bool replaces = false;
@@ -201,8 +202,10 @@ Result<std::unique_ptr<Sink>> open_sink_directory(const std::string& path_given,
   }
   uint8_t random[4] = {};
   if (::getentropy(random, sizeof random) != 0) return io_fail("draw random bytes for", path);
-  char tag[9];
-  std::snprintf(tag, sizeof tag, "%02x%02x%02x%02x", random[0], random[1], random[2], random[3]);
+  char digits[9];
+  std::snprintf(digits, sizeof digits, "%02x%02x%02x%02x", random[0], random[1], random[2],
+                random[3]);
+  const std::string tag = owner.empty() ? digits : owner + "-" + digits;
   const std::string partial = path + ".partial-" + tag;
   if (::mkdir(partial.c_str(), 0755) != 0) return io_fail("create the folder", partial);
   return std::make_unique<DirectorySink>(path, partial, tag, replaces);

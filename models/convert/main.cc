@@ -1,5 +1,6 @@
 // The command ocelli_convert: arguments, folders and messages around convert(). Built natively for
 // tests and for WASI, where `ocelli convert` runs it; exit status 0 done, 1 failed, 2 wrong usage.
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <cstring>
@@ -22,13 +23,17 @@ constexpr const char* kUsage =
     "  --embedding P        embedding and head: f32, f16, int8 (default: the same)\n"
     "  --linear P           decoder matrices: keep, int4, int8 (default keep)\n"
     "  --name TEXT          model name in the manifest (default: name of SRC)\n"
+    "  --owner TEXT         letters, digits and dashes for the name of OUT's partial folder\n"
     "  --force              replace OUT if it is an ocelli container\n"
     "  --quiet              no progress\n";
+
+constexpr size_t kOwnerBytesMax = 64;
 
 struct Arguments {
   std::string source;
   std::string out;
   ConvertOptions options;
+  std::string owner;
   bool force = false;
   bool quiet = false;
 };
@@ -77,7 +82,7 @@ bool parse_arguments(int count, char** values, Arguments& out) {
       const std::string key(word.substr(0, equals));
       std::string_view value;
       if (key != "--shard-mib" && key != "--vision" && key != "--embedding" && key != "--linear" &&
-          key != "--name")
+          key != "--name" && key != "--owner")
         return wrong("unknown option " + key);
       if (equals != std::string_view::npos) {
         value = word.substr(equals + 1);
@@ -90,6 +95,14 @@ bool parse_arguments(int count, char** values, Arguments& out) {
       ConvertOptions& options = out.options;
       if (key == "--name") {
         name = value;
+      } else if (key == "--owner") {
+        const auto bad = [](char c) {
+          return c != '-' && (c < '0' || c > '9') && (c < 'a' || c > 'z');
+        };
+        if (value.size() > kOwnerBytesMax || std::any_of(value.begin(), value.end(), bad))
+          return wrong(said + "at most " + std::to_string(kOwnerBytesMax) +
+                       " small letters, digits and dashes");
+        out.owner = value;
       } else if (key == "--shard-mib") {
         const auto [end, error] =
             std::from_chars(value.data(), value.data() + value.size(), options.shard_mib);
@@ -115,7 +128,8 @@ bool parse_arguments(int count, char** values, Arguments& out) {
 
 Result<Manifest> run(const Arguments& arguments, ProgressPrinter& printer) {
   OCELLI_TRY(const std::unique_ptr<Source> source, open_source_directory(arguments.source));
-  OCELLI_TRY(const std::unique_ptr<Sink> sink, open_sink_directory(arguments.out, arguments.force));
+  OCELLI_TRY(const std::unique_ptr<Sink> sink,
+             open_sink_directory(arguments.out, arguments.force, arguments.owner));
   return convert(*source, *sink, printer, arguments.options);
 }
 

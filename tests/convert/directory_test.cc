@@ -71,6 +71,16 @@ TEST(Directory, ConvertsLikeInMemory) {
   EXPECT_EQ(read_files(folder / "out"), sink.files);
 }
 
+TEST(Directory, ThePartialFolderNamesItsOwner) {
+  const Folder folder;
+  const auto sink = open_sink_directory(folder / "out", false, "abc-7");
+  ASSERT_TRUE(sink) << sink.error().message;
+  const auto entry = *fs::directory_iterator(folder / "");
+  const std::string name = entry.path().filename().string(), start = "out.partial-abc-7-";
+  EXPECT_TRUE(name.starts_with(start)) << name;
+  EXPECT_EQ(name.size(), start.size() + 8);
+}
+
 TEST(Directory, FailureLeavesNothing) {
   const Folder folder;
   TinyCheckpoint tiny = tiny_checkpoint(Dtype::kBf16);

@@ -1,8 +1,10 @@
 // The command `ocelli` as other tools use it: what goes in, what comes out, where, and with which exit status.
-import { mkdirSync, readFileSync, symlinkSync, readdirSync, writeFileSync } from 'node:fs';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, readFileSync, rmSync, symlinkSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { bitmap, ocelli, randomModel, removal } from './real_model.ts';
+import { bitmap, ocelli, randomModel, removal, root } from './real_model.ts';
 
 let made: Awaited<ReturnType<typeof randomModel>>;
 let image = '';
@@ -276,4 +278,49 @@ it('ocelli convert follows links and gives the same bytes each time', async () =
   ]);
   expect(failed.code).toBe(1);
   expect(readdirSync(made.folder)).not.toContain('none');
+});
+
+describe('what a killed conversion left', () => {
+  const target = (): string => join(made.folder, 'again');
+  const beside = (): string[] =>
+    readdirSync(made.folder).filter((name) => name.startsWith('again'));
+  const command = (): string[] => ['convert', made.source, target(), '--shard-mib', '1'];
+
+  /** A conversion that was stopped in the middle by a signal, and its partial folder. */
+  async function halted(signal: 'SIGKILL' | 'SIGSTOP'): Promise<[ChildProcess, string]> {
+    for (;;) {
+      const before = beside();
+      const child = spawn(process.execPath, [join(root, 'build/js/cli/main.js'), ...command()]);
+      const late = Date.now() + 30_000;
+      while (beside().length === before.length && Date.now() < late); // no timer is as quick
+      child.kill(signal);
+      if (signal === 'SIGKILL') await once(child, 'exit');
+      else await new Promise((done) => setTimeout(done, 100));
+      const made = beside().find((name) => !before.includes(name)) ?? '';
+      if (made !== 'again') return [child, made];
+      rmSync(target(), { recursive: true }); // it was done before the signal came
+      child.kill('SIGKILL');
+    }
+  }
+
+  it('is removed by the next one, but not what a live one writes', async () => {
+    const [live, alive] = await halted('SIGSTOP');
+    const [, dead] = await halted('SIGKILL');
+    expect(dead).toMatch(/^again\.partial-[0-9a-f]{8}-\d+-[0-9a-f]{8}$/);
+    const elsewhere = ['again.partial-00000000-1-00000000', 'again.partial-0123abcd'];
+    for (const name of [...elsewhere, 'again.partial-mine']) mkdirSync(join(made.folder, name));
+    const ended = await ocelli(command());
+    expect(ended.code).toBe(0);
+    expect(ended.err).toContain(`${dead}, left by a conversion that was killed`);
+    for (const name of elsewhere)
+      expect(ended.err).toContain(`${name} is of a conversion elsewhere`);
+    expect(ended.err).not.toContain('mine');
+    // The live one, which finds the place taken when it goes on, the three that nobody may touch, and the container.
+    expect(beside().length).toBe(5);
+    expect(beside()).toContain(alive);
+    expect(beside()).not.toContain(dead);
+    live.kill('SIGCONT');
+    expect((await once(live, 'exit'))[0]).toBe(1);
+    expect(beside().sort()).toEqual(['again', ...elsewhere, 'again.partial-mine'].sort());
+  });
 });
