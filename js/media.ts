@@ -16,8 +16,23 @@ export interface MediaOptions {
 
 export const mediaDefaults = { imageBytesMax: 64 << 20, imageTimeoutMs: 15_000 };
 
-/** The encoded bytes of the image that `from` names. Rejects with a BadRequestError that says what went wrong. */
-export async function imageBytes(from: unknown, options: MediaOptions): Promise<Uint8Array> {
+/** The encoded bytes of the image that `from` names. Rejects with a BadRequestError that says what went wrong in the part
+ *  at `path`. */
+export async function imageBytes(
+  from: unknown,
+  path: string,
+  options: MediaOptions,
+): Promise<Uint8Array> {
+  try {
+    return await readImage(from, options);
+  } catch (error) {
+    if (!(error instanceof OcelliError)) throw error;
+    const { status, code, message, cause } = error;
+    throw new OcelliError(status, code, `${path}: ${message}`, path, cause);
+  }
+}
+
+async function readImage(from: unknown, options: MediaOptions): Promise<Uint8Array> {
   if (from instanceof Uint8Array) return limited(from, options);
   if (from instanceof ArrayBuffer) return limited(new Uint8Array(from), options);
   if (typeof Blob === 'function' && from instanceof Blob) {
@@ -25,13 +40,12 @@ export async function imageBytes(from: unknown, options: MediaOptions): Promise<
   }
   if (from instanceof URL) return await fromUrl(from.href, options);
   if (typeof from === 'string') return await fromUrl(from.trim(), options);
-  throw unusable(
-    `an image must be given as a URL or as bytes, got ${from === null ? 'null' : typeof from}`,
-  );
+  const got = from === undefined ? 'nothing' : from === null ? 'null' : typeof from;
+  throw unusable(`an image must be given as a URL or as bytes, got ${got}`);
 }
 
 function unusable(message: string, cause?: unknown): OcelliError {
-  return badRequest('invalid_image_url', message, 'messages', cause);
+  return badRequest('invalid_image_url', message, null, cause);
 }
 
 function limited(bytes: Uint8Array, options: MediaOptions): Uint8Array {
@@ -44,7 +58,6 @@ function tooLarge(what: string, options: MediaOptions): OcelliError {
   return badRequest(
     'image_too_large',
     `${what} is larger than the limit of ${options.imageBytesMax} bytes`,
-    'messages',
   );
 }
 

@@ -41,8 +41,8 @@ export async function prepareRequest(
   const put = (bytes: Uint8Array): string => `${mark}${images.push(bytes) - 1}`;
   if (Array.isArray(fields['messages'])) {
     const messages: unknown[] = [];
-    for (const message of fields['messages'])
-      messages.push(await withoutImages(message, media, put));
+    for (const [i, message] of (fields['messages'] as unknown[]).entries())
+      messages.push(await withoutImages(message, `messages[${i}]`, media, put));
     fields['messages'] = messages;
   }
   media.signal?.throwIfAborted();
@@ -102,47 +102,47 @@ export function parseBody(body: ChatBody | string): ParsedBody {
 
 async function withoutImages(
   message: unknown,
+  path: string,
   media: MediaOptions,
   put: (bytes: Uint8Array) => string,
 ): Promise<unknown> {
   if (!isFields(message) || !Array.isArray(message['content'])) return message;
   const content: unknown[] = [];
-  for (const part of message['content']) {
+  for (const [i, part] of (message['content'] as unknown[]).entries()) {
     const image = imageOf(part);
     if (!image) content.push(part);
     else if (image.from !== null) {
-      content.push({
-        type: 'image',
-        media: put(await imageBytes(image.from, media)),
-        ...image.limits,
-      });
+      const here = `${path}.content[${i}]`;
+      const bytes = await imageBytes(image.from, here, media);
+      content.push({ type: 'image', media: put(bytes), ...image.limits });
     }
   }
   return { ...message, content };
 }
 
-/** What an image part names (null: nothing, the part is skipped) with its pixel limits; null for any other part. Known spellings, in this order:
- *  {image_url: {url}} or {image_url: "..."} under any type, {type: "image", image | url | data | source}. */
+const imageTypes: readonly unknown[] = ['image', 'image_url', 'input_image'];
+const textTypes: readonly unknown[] = ['text', 'input_text', 'output_text', undefined];
+
+/** What an image part names (null: nothing, the part is skipped; undefined: that is missing) with its pixel limits; null
+ *  for any other part, which the core reads or refuses. Known spellings, in this order: {image_url: {url}} or
+ *  {image_url: "..."} or {image} under any type unless there is text too, {type: "image", url | data | source}. */
 function imageOf(part: unknown): { from: unknown; limits: Fields } | null {
   if (!isFields(part)) return null;
+  const type = part['type'] ?? undefined;
+  if (textTypes.includes(type) && (part['text'] ?? undefined) !== undefined) return null;
   const limits: Fields = {};
   for (const key of ['min_pixels', 'max_pixels'])
     if (part[key] !== undefined) limits[key] = part[key];
-  const type = part['type'];
-  if (
-    'image_url' in part &&
-    (type === undefined || type === 'image_url' || type === 'image' || type === 'input_image')
-  ) {
-    const named = part['image_url'];
-    return {
-      from: isFields(named) && !(named instanceof URL) && 'url' in named ? named['url'] : named,
-      limits,
-    };
+  const named = part['image_url'] ?? part['image'] ?? undefined;
+  if (named !== undefined) {
+    const inside = isFields(named) && !(named instanceof URL) && 'url' in named;
+    return { from: inside ? named['url'] : named, limits };
   }
-  if (type !== 'image' && !(type === undefined && 'image' in part)) return null;
+  const none = 'image_url' in part || 'image' in part;
+  if (!imageTypes.includes(type) && !(type === undefined && none)) return null;
   const source = part['source'];
   if (isFields(source))
     return { from: source['url'] ?? `data:;base64,${String(source['data'])}`, limits };
-  const key = ['image', 'url', 'data'].find((name) => name in part);
-  return { from: key && part[key], limits };
+  const key = ['url', 'data', 'source', 'image_url', 'image'].find((name) => name in part);
+  return { from: key && (part[key] ?? null), limits };
 }

@@ -66,8 +66,8 @@ Result<RequestImage> MediaStore::open(const ImagePart& part, const ModelConfig& 
                                       int image_tokens_max) const {
   const auto found = entries_.find(part.media);
   if (found == entries_.end()) {
-    return fail(Status::kMediaMissing, "no image has the handle " + std::to_string(part.media),
-                "messages");
+    return fail(Status::kMediaMissing,
+                part.path + ": no image has the handle " + std::to_string(part.media), part.path);
   }
   if (part.min_pixels > part.max_pixels) {
     return fail(Status::kInvalidValue,
@@ -86,10 +86,10 @@ Result<RequestImage> MediaStore::open(const ImagePart& part, const ModelConfig& 
   image.grid = {1, size.height / vision.patch, size.width / vision.patch};
   if (image.grid.tokens(vision.merge) > image_tokens_max) {
     return fail(Status::kImageTooLarge,
-                "the image takes " + std::to_string(image.grid.tokens(vision.merge)) +
+                part.path + ": the image takes " + std::to_string(image.grid.tokens(vision.merge)) +
                     " tokens, at most " + std::to_string(image_tokens_max) +
                     " are allowed: lower max_pixels",
-                "messages");
+                part.path);
   }
   image.digest = found->second.digest ^ (static_cast<uint64_t>(size.width) << 40 |
                                          static_cast<uint64_t>(size.height) << 20);

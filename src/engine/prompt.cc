@@ -1,5 +1,6 @@
 #include "engine/prompt.h"
 
+#include <algorithm>
 #include <string>
 
 namespace ocelli {
@@ -31,12 +32,14 @@ Result<Prompt> build_prompt(const RequestSpec& spec, std::span<const PatchGrid> 
     copied = pads[shown++] + 1;
   }
   prompt.ids.insert(prompt.ids.end(), ids.begin() + copied, ids.end());
-  if (prompt.images.size() != grids.size()) {
-    return fail(Status::kMediaMissing,
-                "the chat template shows " + std::to_string(prompt.images.size()) + " of " +
-                    std::to_string(grids.size()) +
-                    " images: images belong into the content of system, user or tool messages",
-                "messages");
+  for (size_t i = 0; i < grids.size(); ++i) {
+    if (std::ranges::count(prompt.image_order, static_cast<int>(i)) > 0) continue;
+    const std::string& path = spec.images[i].path;
+    return fail(Status::kInvalidValue,
+                path +
+                    " is an image beside tool calls, where the hermes template shows no content; "
+                    "must be in a message of its own",
+                path);
   }
   prompt.positions = rope_positions(static_cast<int>(prompt.ids.size()), prompt.images,
                                     config.vision.merge, config.vision.tokens_per_second);

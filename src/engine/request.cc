@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "engine/limits.h"
+#include "text/chat_message.h"
 
 namespace ocelli {
 namespace {
@@ -142,23 +143,23 @@ Result<void> read_logit_bias(const ordered_json& body, int vocab, SamplingParams
   return {};
 }
 
-// The image parts in the order in which the template will place them.
+// The image parts in the order in which the template numbers them.
 Result<void> collect_images(RequestSpec& spec, int64_t min_pixels, int64_t max_pixels) {
-  for (const ordered_json& message : spec.messages) {
+  for (size_t m = 0; m < spec.messages.size(); ++m) {
+    const ordered_json& message = spec.messages[m];
     if (!message.is_object()) continue;  // the template names this error
     const ordered_json* content = field(message, "content");
     if (!content || !content->is_array()) continue;
-    for (const ordered_json& part : *content) {
-      if (!part.is_object()) continue;
-      const bool image = part.contains("media") || part.contains("image") ||
-                         part.contains("image_url") || is(part, "type", "image") ||
-                         is(part, "type", "image_url");
-      if (!image) continue;
-      ImagePart entry{0, min_pixels, max_pixels};
+    for (size_t p = 0; p < content->size(); ++p) {
+      const ordered_json& part = (*content)[p];
+      if (!shows_image(part)) continue;
+      ImagePart entry{0, min_pixels, max_pixels,
+                      "messages[" + std::to_string(m) + "].content[" + std::to_string(p) + "]"};
       OCELLI_TRY_VOID(read_integer(part, "media", 1, UINT32_MAX, entry.media));
       if (entry.media == 0) {
-        return fail(Status::kMediaMissing, "an image part has no media handle: put its bytes first",
-                    "messages");
+        return fail(Status::kMediaMissing,
+                    entry.path + " is an image without a media handle: put its bytes first",
+                    entry.path);
       }
       OCELLI_TRY_VOID(read_integer(part, "min_pixels", 1, INT32_MAX, entry.min_pixels));
       OCELLI_TRY_VOID(read_integer(part, "max_pixels", 1, INT32_MAX, entry.max_pixels));

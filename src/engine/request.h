@@ -19,6 +19,7 @@ struct ImagePart {
   uint32_t media = 0;  // handle of media_put
   int64_t min_pixels = 0;
   int64_t max_pixels = 0;
+  std::string path = {};  // "messages[0].content[1]"
 };
 
 struct RequestSpec {

@@ -44,27 +44,54 @@ Result<ChatRole> read_role(const OrderedJson& message, const std::string& path) 
               path + ".role");
 }
 
-// The kind of a part with the key that holds its text. As in the vision template, an image or video
-// key decides before "text" does, whatever the type says.
-Result<std::pair<ChatPart::Kind, std::string_view>> part_kind(const OrderedJson& part,
-                                                              const std::string& path) {
+std::string_view type_word(const OrderedJson& part) {
+  const OrderedJson* type = find_value(part, "type");
+  return type != nullptr && type->is_string()
+             ? std::string_view(type->get_ref<const std::string&>())
+             : std::string_view();
+}
+
+bool is_image_type(std::string_view type) {
+  return type == "image" || type == "image_url" || type == "input_image";
+}
+
+// Whether a part has one of the keys, but not more than null under them: it is skipped.
+bool holds_null(const OrderedJson& part, std::string_view one, std::string_view other) {
+  return (part.contains(one) || part.contains(other)) && find_value(part, one) == nullptr &&
+         find_value(part, other) == nullptr;
+}
+
+// The key that holds the text of a part, or nothing when it holds no text.
+std::string_view text_key(const OrderedJson& part) {
+  const std::string_view type = type_word(part);
+  if (type == "text" || type == "input_text" || type == "output_text") return "text";
+  if (type == "refusal") return "refusal";
+  for (const std::string_view key : {"text", "refusal"})
+    if (type.empty() && part.contains(key)) return key;
+  return {};
+}
+
+// The kind of a part. As in the vision template, an image or video key decides whatever the type
+// says; only beside a text it is an error, since services differ in which of the two they drop.
+Result<ChatPart::Kind> part_kind(const OrderedJson& part, const std::string& path) {
   std::string_view type;
   if (find_value(part, "type") != nullptr) {
     OCELLI_TRY(type, text_at(part, "type", path));
   }
-  const auto has = [&](std::string_view key) { return find_value(part, key) != nullptr; };
-  if (type == "image" || type == "image_url" || type == "input_image" || has("image") ||
-      has("image_url"))
-    return std::pair{ChatPart::kImage, std::string_view()};
-  if (type == "video" || type == "video_url" || has("video") || has("video_url"))
-    return std::pair{ChatPart::kVideo, std::string_view()};
-  if (type == "text" || type == "input_text" || type == "output_text")
-    return std::pair{ChatPart::kText, std::string_view("text")};
-  if (type == "refusal") return std::pair{ChatPart::kText, std::string_view("refusal")};
-  if (type.empty() && part.contains("text"))
-    return std::pair{ChatPart::kText, std::string_view("text")};
-  if (type.empty() && part.contains("refusal"))
-    return std::pair{ChatPart::kText, std::string_view("refusal")};
+  const std::string_view key = text_key(part);
+  for (const std::string_view media : {"image", "image_url", "video", "video_url"}) {
+    if (find_value(part, media) == nullptr) continue;
+    if (!key.empty() && find_value(part, key) != nullptr)
+      return fail(Status::kInvalidValue,
+                  path + " has both " + std::string(key) + " and " + std::string(media) +
+                      "; each needs a part of its own",
+                  path);
+    return media.starts_with("image") ? ChatPart::kImage : ChatPart::kVideo;
+  }
+  if (is_image_type(type)) return ChatPart::kImage;
+  if (type == "video" || type == "video_url") return ChatPart::kVideo;
+  if (!key.empty()) return ChatPart::kText;
+  if (type.empty() && holds_null(part, "image", "image_url")) return ChatPart::kImage;
   if (type.empty())
     return fail(Status::kMissingField, path + " has no type; must be text, image_url or video_url",
                 path + ".type");
@@ -81,15 +108,17 @@ Result<void> read_part(const OrderedJson& part, const std::string& path, MediaCo
     return {};
   }
   if (!part.is_object()) return wrong_type(path, part, "an object or a string");
-  OCELLI_TRY(const auto kind, part_kind(part, path));
-  if (kind.first == ChatPart::kImage) {
-    parts.push_back({ChatPart::kImage, {}, media.images++});
-  } else if (kind.first == ChatPart::kVideo) {
-    parts.push_back({ChatPart::kVideo, {}, media.videos++});
-  } else if (part.contains(kind.second) && find_value(part, kind.second) == nullptr) {
+  OCELLI_TRY(const ChatPart::Kind kind, part_kind(part, path));
+  const std::string_view key = text_key(part);
+  if (kind == ChatPart::kImage) {
+    if (shows_image(part)) parts.push_back({ChatPart::kImage, {}, media.images++});
+  } else if (kind == ChatPart::kVideo) {
+    if (!holds_null(part, "video", "video_url"))
+      parts.push_back({ChatPart::kVideo, {}, media.videos++});
+  } else if (part.contains(key) && find_value(part, key) == nullptr) {
     return {};  // {"type": "text", "text": null} is skipped, as vLLM does
   } else {
-    OCELLI_TRY(const std::string_view text, text_at(part, kind.second, path));
+    OCELLI_TRY(const std::string_view text, text_at(part, key, path));
     parts.push_back({ChatPart::kText, text});
   }
   return {};
@@ -172,6 +201,15 @@ const OrderedJson* find_value(const OrderedJson& object, std::string_view key) {
   if (!object.is_object()) return nullptr;
   const auto found = object.find(key);
   return found == object.end() || found->is_null() ? nullptr : &*found;
+}
+
+bool shows_image(const OrderedJson& part) {
+  if (find_value(part, "image") != nullptr || find_value(part, "image_url") != nullptr) {
+    const std::string_view key = text_key(part);
+    return key.empty() || find_value(part, key) == nullptr;
+  }
+  return is_image_type(type_word(part)) &&
+         (find_value(part, "media") != nullptr || !holds_null(part, "image", "image_url"));
 }
 
 std::string_view role_name(ChatRole role) {

@@ -45,6 +45,10 @@ struct ChatTool {
 // The value of a key, or null when the object lacks it or it is JSON null.
 const OrderedJson* find_value(const OrderedJson& object, std::string_view key);
 
+// Whether a part of a message is an image: by its type, or by an "image" or "image_url" that is not
+// null unless it has text. A part whose image is null is none, as services skip it.
+bool shows_image(const OrderedJson& part);
+
 // "system", "user", "assistant", "tool"
 std::string_view role_name(ChatRole role);
 

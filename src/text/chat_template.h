@@ -30,7 +30,8 @@
 // | type of an unknown name (hermes)     | 400 (endless recursion)   | Any                        |
 // | text that spells a placeholder       | an image's place, or 400  | text                       |
 // | part {"text": null}                  | skipped with a warning    | skipped                    |
-// | part with "image": null              | an image                  | as if the key were absent  |
+// | part with "image": null              | an image, skipped in vLLM | skipped; text if it has it |
+// | part with both text and an image     | image; text in vLLM       | kInvalidValue              |
 // | continue_final_message together with | 400                       | kInvalidValue              |
 // |   add_generation_prompt              |                           |                            |
 // | continue_final_message after a tool  | cut after the last text   | kInvalidValue              |

@@ -104,16 +104,48 @@ TEST(Images, ImageTokensCountAgainstTheContext) {
 }
 
 TEST(Images, ImagesBelongWhereTheTemplateShowsThem) {
-  EngineDriver engine(container(), {{"context", 512}});
+  EngineDriver engine(container(), {{"context", 1024}});
   uint32_t media = 0;
-  ASSERT_EQ(put_image(engine, bmp(56, 56), media), 0);
-  ordered_json body = ask("hi");
+  ASSERT_EQ(put_image(engine, bmp(56, 84), media), 0);
+  ordered_json body = ask("hi", {{"max_tokens", 1}});
   body["messages"].push_back({{"role", "assistant"}, {"content", parts(image_part(media))}});
   body["messages"].push_back({{"role", "user"}, {"content", "and?"}});
-  const Reply reply = run(engine, body);
-  if (!reply.error.is_null()) EXPECT_EQ(reply.error["code"], "media_missing");
+  const ordered_json call = {{"function", {{"name", "f"}, {"arguments", "{}"}}}};
+  for (const char* chat_template : {"qwen", "hermes"}) {
+    body["chat_template"] = chat_template;
+    body["messages"][1].erase("tool_calls");
+    const Reply reply = run(engine, body);
+    ASSERT_TRUE(reply.error.is_null()) << reply.error.dump();
+    EXPECT_EQ(reply.prompt["images"].size(), 1u);
+    const auto ids = reply.prompt["prompt_token_ids"].get<std::vector<int32_t>>();
+    EXPECT_EQ(std::count(ids.begin(), ids.end(), token_of(engine, "<|image_pad|>")), 6);
+    // Beside tool calls hermes shows no content, so an image there would be lost.
+    body["messages"][1]["tool_calls"] = parts(call);
+    const Reply beside = run(engine, body);
+    if (std::string(chat_template) == "qwen") {
+      ASSERT_TRUE(beside.error.is_null()) << beside.error.dump();
+      continue;
+    }
+    EXPECT_EQ(beside.error["code"], "invalid_value");
+    EXPECT_EQ(beside.error["param"], "messages[1].content[0]");
+    EXPECT_NE(beside.error["message"].get<std::string>().find("beside tool calls"),
+              std::string::npos);
+  }
   const Reply video = ask_about(engine, parts(ordered_json{{"type", "video"}, {"video", "x"}}));
   EXPECT_EQ(video.error["code"], "unsupported_feature") << video.error.dump();
+}
+
+TEST(Images, APartWithTextAndAnImageIsRefused) {
+  EngineDriver engine(container(), {{"context", 512}});
+  for (const ordered_json& part :
+       parts(ordered_json{{"type", "text"}, {"text", "x"}, {"image", "a.png"}},
+             ordered_json{{"text", "x"}, {"video", "a.mp4"}})) {
+    const Reply reply = ask_about(engine, parts("a text", part));
+    EXPECT_EQ(reply.error["code"], "invalid_value");
+    EXPECT_EQ(reply.error["param"], "messages[0].content[1]");
+    EXPECT_NE(reply.error["message"].get<std::string>().find("each needs a part of its own"),
+              std::string::npos);
+  }
 }
 
 // Several windows, blocks of both kinds: what the stages add up to is what was announced.

@@ -148,16 +148,36 @@ TEST(RequestChat, PixelRangesComeFromTheModelTheRequestOrThePart) {
   }
 }
 
+ordered_json one_part(const ordered_json& part) {
+  return {{{"role", "user"}, {"content", ordered_json::array({"a text", part})}}};
+}
+
+TEST(RequestChat, PartsWithoutAnImageAreNoImages) {
+  const ordered_json parts = {
+      {{"type", "image_url"}, {"image_url", nullptr}},
+      {{"type", "image"}, {"image", nullptr}},
+      {{"image", nullptr}, {"text", "x"}},
+      {{"type", "text"}, {"text", "x"}, {"image_url", nullptr}, {"image", nullptr}},
+      {{"type", "text"}, {"text", "x"}, {"image_url", "https://example.org/a.png"}}};
+  for (const ordered_json& part : parts) {
+    const auto spec = parse({{"messages", one_part(part)}});
+    ASSERT_TRUE(spec) << part.dump() << spec.error().message;
+    EXPECT_EQ(spec->images.size(), 0u) << part.dump();
+  }
+}
+
 TEST(RequestChat, ImagePartsNeedAMediaHandle) {
   const ordered_json parts = {
       {{"type", "image"}},
+      {{"type", "input_image"}},
       {{"type", "image_url"}, {"image_url", {{"url", "https://example.org/a.png"}}}},
       {{"image_url", "https://example.org/a.png"}},
       {{"image", "a.png"}},
+      {{"type", "text"}, {"text", nullptr}, {"image", "a.png"}},
       {{"type", "image"}, {"media", nullptr}}};
   for (const ordered_json& part : parts) {
-    const ordered_json messages = {{{"role", "user"}, {"content", ordered_json::array({part})}}};
-    expect_refused({{"messages", messages}}, Status::kMediaMissing, "messages", "no media handle");
+    expect_refused({{"messages", one_part(part)}}, Status::kMediaMissing, "messages[0].content[1]",
+                   "messages[0].content[1] is an image without a media handle");
   }
   for (const ordered_json& media : ordered_json::array({0, -1, "3", 1.5, int64_t{1} << 32})) {
     const ordered_json part = {{"type", "image"}, {"media", media}};

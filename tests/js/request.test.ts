@@ -101,15 +101,48 @@ describe('images', () => {
     expect(images.length).toBe(2);
   });
 
-  it('skips a part whose image is null and leaves unknown parts to the core', async () => {
-    const content = [
-      { type: 'image_url', image_url: null },
-      { type: 'odd', x: 1 },
-    ] as never;
-    expect((await asked({ messages: [{ role: 'user', content }] })).json).toContain(
-      '"content":[{"type":"odd","x":1}]',
-    );
+  it.each([
+    { type: 'image_url', image_url: null },
+    { type: 'image_url', image_url: { url: null } },
+    { type: 'input_image', image_url: null },
+    { type: 'image', image: null },
+    { type: 'image', source: null },
+    { image: null },
+    { image_url: null },
+  ])('a part whose image is null is skipped, as services do: %j', async (part) => {
+    const content = [part, { type: 'odd', x: 1 }] as never;
+    const { json, images } = await asked({ messages: [{ role: 'assistant', content }] });
+    expect(json).toBe('{"messages":[{"role":"assistant","content":[{"type":"odd","x":1}]}]}');
+    expect(images).toEqual([]);
   });
+
+  it.each([
+    { type: 'text', text: 'x', image_url: null, image: null },
+    { text: 'x', image: null },
+    { type: 'text', text: 'x', image_url: { url: dataUrl } },
+    { text: 'x', image: dataUrl },
+    { type: 'odd', x: 1 },
+    { type: 'video_url', video_url: null },
+  ])('what is no image, or text too, is left to the core: %j', async (part) => {
+    const { json, images } = await asked(withPart(part));
+    expect(json).toBe(`{"messages":[{"role":"user","content":[${JSON.stringify(part)}]}]}`);
+    expect(images).toEqual([]);
+  });
+
+  it.each([{ type: 'image_url' }, { type: 'image' }, { type: 'input_image', detail: 'low' }])(
+    'an image part without an image is refused by its place: %j',
+    async (part) => {
+      const messages = [
+        { role: 'user', content: 'x' },
+        { role: 'user', content: [{ type: 'text', text: 'y' }, part] },
+      ] as ChatBody['messages'];
+      await expect(asked({ messages })).rejects.toMatchObject({
+        status: 400,
+        param: 'messages[1].content[1]',
+        message: 'messages[1].content[1]: an image must be given as a URL or as bytes, got nothing',
+      });
+    },
+  );
 
   it.each([
     ['parameters', `data:image/png;charset=utf-8;base64,${Buffer.from(pixels).toString('base64')}`],
@@ -159,7 +192,7 @@ describe('images', () => {
     await expect(work).rejects.toMatchObject({
       status: 400,
       type: 'BadRequestError',
-      param: 'messages',
+      param: 'messages[0].content[0]',
     });
     await expect(work).rejects.toThrow(message);
   });

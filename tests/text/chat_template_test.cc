@@ -195,7 +195,8 @@ TEST_F(TinyChat, RepeatsTheHistoryClientsSend) {
   EXPECT_EQ(qwen(R"({"role": "assistant"})"), "<|im_start|>assistant\n<|im_end|>\n");
   EXPECT_EQ(
       qwen(
-          R"({"role": "user", "content": ["a", {"text": "b"}, {"type": "text", "text": null}, {"text": "c", "image": null}]})"),
+          R"({"role": "user", "content": ["a", {"text": "b"}, {"type": "text", "text": null}, {"text": "c", "image": null},
+            {"image": null}, {"type": "image_url", "image_url": null}, {"type": "video", "video": null}]})"),
       "<|im_start|>user\nabc<|im_end|>\n");
 
   const auto call = [&](const std::string& arguments) {
