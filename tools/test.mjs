@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { SetupError, endWith, isMain, root, say } from './setup/io.mjs';
 import { build, hostVariant, variants } from './build.mjs';
 import { format } from './format.mjs';
+import { lint } from './lint.mjs';
 import { setup } from './setup.mjs';
 
 /** Runs a command with its output shown and kept. Resolves to { passed, text }. */
@@ -77,8 +78,7 @@ const rest = all.filter((name) => !runnable.includes(name));
 /** name -> what it does; each resolves to { passed, text? } or throws. In the order they run. */
 const parts = {
   format: async () => format(true).then(() => ({ passed: true })),
-  lint: async () =>
-    shown(process.execPath, ['node_modules/eslint/bin/eslint.js', '--max-warnings=0', '.']),
+  lint: async () => lint().then((passed) => ({ passed })),
   types: async () =>
     shown(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.tests.json']),
   native: () => ctest('native'),

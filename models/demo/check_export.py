@@ -6,12 +6,10 @@ import sys
 
 import numpy as np
 import torch
-from PIL import Image
 from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
 
 import batches
 import export
-import losses
 import network
 import scenes
 import talk

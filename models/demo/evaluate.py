@@ -140,7 +140,7 @@ def main():
         if i % 25 == 24:
             print(f"{i + 1} of {len(prompts)} prompts, {time.time() - began:.0f} s", file=sys.stderr)
     figures = heldout.score(results)
-    print(f"| metric | value | n | goal |\n|---|---|---|---|")
+    print("| metric | value | n | goal |\n|---|---|---|---|")
     for name in sorted(figures):
         goal = heldout.GOALS.get(name)
         print(f"| {name} | {figures[name][0]:.3f} | {figures[name][1]} | {goal if goal is not None else ''} |")

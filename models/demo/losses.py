@@ -69,7 +69,7 @@ def dense_loss(h, feats, patches, L):
         acc = lambda lg, t, m: float(((lg.argmax(-1) == t) & m).sum() / m.sum().clamp(min=1))
         c = L["state"] == CENTRE
         gm = L["glyph"] >= 0
-        lt, rb = torch.minimum(box, L["box"]), None
+        lt = torch.minimum(box, L["box"])
         inter = (lt[..., 0] + lt[..., 2]).clamp(min=0) * (lt[..., 1] + lt[..., 3]).clamp(min=0)
         area = lambda b: (b[..., 0] + b[..., 2]) * (b[..., 1] + b[..., 3])
         iou = inter / (area(box) + area(L["box"]) - inter).clamp(min=1e-3)

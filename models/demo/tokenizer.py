@@ -62,7 +62,7 @@ def corpus():
     for _ in range(500):
         system, tools = talk.tool_set(rng)
         lines.append(talk.system_turn(system, [t[0] for t in tools]))
-        for tool, questions in tools:
+        for _, questions in tools:
             lines.append(talk.pick(rng, questions).replace("{x}", "").replace("{n}", ""))
         s = talk.talk_fact(rng)
         lines += [s.question, s.text()]
@@ -79,7 +79,7 @@ def build():
     specials = SPECIAL + PLAIN
     dead = [to_symbols(s) for s in talk.SCAFFOLD] + [str(n) for n in range(10, COORD_MAX + 1)]
     room = network.CONFIG["vocab"] - len(specials) - len(dead) - 24
-    lines = [x for x in corpus()]
+    lines = list(corpus())
     for s in specials:
         lines = [x.replace(s, "\n") for x in lines]
     tok.train_from_iterator(lines, trainers.BpeTrainer(vocab_size=room, initial_alphabet=sorted(byte_symbols().values()),
@@ -113,7 +113,7 @@ class Codec:
         self.entries = {s: self.tok.token_to_id(to_symbols(s)) for s in talk.SCAFFOLD}
         self.numbers = [self.tok.token_to_id(str(n)) for n in range(COORD_MAX + 1)]
 
-    @functools.lru_cache(maxsize=50000)
+    @functools.lru_cache(maxsize=50000)  # noqa: B019  one Codec lives as long as its process
     def encode(self, text):
         return tuple(self.tok.encode(text, add_special_tokens=False).ids)
 

@@ -123,7 +123,7 @@ def flat_images(docs, places, scene_labels, length):
 def oracle_batch(codec, rng, rows, length, share):
     """Documents about scenes without pixels, mixed with text documents, filling row by row."""
     docs, scene_labels = [], []
-    for row in range(rows):
+    for _ in range(rows):
         room = length
         while room > 130:
             if not docs or rng.random() < share:

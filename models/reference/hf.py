@@ -78,7 +78,7 @@ class Reference:
         assert all(p.dtype == torch.float32 for p in model.parameters())
         frequencies = {name: buffer.clone() for name, buffer in model.named_buffers() if "inv_freq" in name}
         self.model = model.eval().to(dtype)
-        for name, buffer in self.model.named_buffers():  # stay f32, as from_pretrained keeps them
+        for name, _ in self.model.named_buffers():  # stay f32, as from_pretrained keeps them
             if name in frequencies:
                 owner, key = name.rsplit(".", 1)
                 self.model.get_submodule(owner)._buffers[key] = frequencies[name]
@@ -136,8 +136,8 @@ class Reference:
         """All logits [T, V] f32 of a sequence whose first image pads take the images."""
         kwargs = {}
         if pixels is not None:
-            kwargs = dict(pixel_values=pixels.to(self.dtype), image_grid_thw=grids,
-                          mm_token_type_ids=(ids == self.config.image_token_id).int())
+            kwargs = {"pixel_values": pixels.to(self.dtype), "image_grid_thw": grids,
+                      "mm_token_type_ids": (ids == self.config.image_token_id).int()}
         return self.model(input_ids=ids, use_cache=False, **kwargs).logits[0].float()
 
     def greedy(self, ids, pixels, grids, tokens):

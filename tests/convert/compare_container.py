@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import torch
 from safetensors import safe_open
 
 hf_dir, container, tolerance = Path(sys.argv[1]), Path(sys.argv[2]), float((sys.argv + ["0"])[3])
