@@ -1,7 +1,8 @@
 // Source and Sink over real folders with POSIX calls, which wasi-libc has too.
-// The sink writes to OUT.partial-TAG beside OUT and renames it on commit: a conversion that is killed
-// leaves no container that looks complete. Destroyed without commit it removes what it wrote. What
-// a killed one left is removed by js/cli/leftovers.ts, which knows whose it was by the tag.
+// The sink writes to OUT.partial-TAG beside OUT and renames it on commit: a conversion that is
+// killed leaves no container that looks complete. Destroyed without commit it removes what it
+// wrote. What a killed one left is removed by js/cli/leftovers.ts, which knows whose it was by the
+// tag.
 #pragma once
 
 #include <memory>
