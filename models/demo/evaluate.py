@@ -16,6 +16,7 @@ import shlex
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import heldout
 
@@ -121,6 +122,7 @@ def main():
     parser.add_argument("--model", help="container directory (ocelli); the embedded model without it")
     parser.add_argument("--command", default="node build/js/cli/main.js", help="how to start the product's command line")
     parser.add_argument("--count", type=int, default=100, help="prompts a task")
+    parser.add_argument("--jobs", type=int, default=1, help="commands that run at once (ocelli)")
     parser.add_argument("--tasks", default=",".join(heldout.TASKS))
     parser.add_argument("--show", type=int, default=0, help="print so many answers a task")
     parser.add_argument("--json", help="write the figures here")
@@ -131,14 +133,14 @@ def main():
               else OcelliBackend(args.command, args.model))
     prompts = heldout.prompts(args.count, args.tasks.split(","))
     results, shown, began = [], {}, time.time()
-    for i, prompt in enumerate(prompts):
-        text, call = answer(prompt["body"])
-        results.append((prompt, text, call))
-        shown[prompt["task"]] = shown.get(prompt["task"], 0) + 1
-        if shown[prompt["task"]] <= args.show:
-            print(f"[{prompt['task']}] want {prompt['expect']['text']!r}\n{' ' * len(prompt['task'])}    got {text or call!r}")
-        if i % 25 == 24:
-            print(f"{i + 1} of {len(prompts)} prompts, {time.time() - began:.0f} s", file=sys.stderr)
+    with ThreadPoolExecutor(args.jobs if args.backend == "ocelli" else 1) as pool:
+        for i, (prompt, (text, call)) in enumerate(zip(prompts, pool.map(lambda p: answer(p["body"]), prompts))):
+            results.append((prompt, text, call))
+            shown[prompt["task"]] = shown.get(prompt["task"], 0) + 1
+            if shown[prompt["task"]] <= args.show:
+                print(f"[{prompt['task']}] want {prompt['expect']['text']!r}\n{' ' * len(prompt['task'])}    got {text or call!r}")
+            if i % 25 == 24:
+                print(f"{i + 1} of {len(prompts)} prompts, {time.time() - began:.0f} s", file=sys.stderr)
     figures = heldout.score(results)
     print("| metric | value | n | goal |\n|---|---|---|---|")
     for name in sorted(figures):
