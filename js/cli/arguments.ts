@@ -43,6 +43,24 @@ const engineOptions: Record<string, Option> = {
   },
   context: { kind: 'integer', value: 'N', least: 1, help: 'tokens of prompt and answer together' },
 };
+// What the converter writes and how it says so.
+const containerOptions: Record<string, Option> = {
+  'shard-mib': { kind: 'integer', value: 'N', least: 1, help: 'data in one shard (48)' },
+  vision: {
+    kind: 'text',
+    value: 'HOW',
+    oneOf: ['f32', 'f16', 'int8'],
+    help: 'precision of the vision tower',
+  },
+  embedding: {
+    kind: 'text',
+    value: 'HOW',
+    oneOf: ['f32', 'f16', 'int8'],
+    help: 'precision of the embedding',
+  },
+  force: { kind: 'flag', help: 'replace OUT if it is a container' },
+  quiet: { kind: 'flag', help: 'no progress' },
+};
 const helpOption: Option = { kind: 'flag', short: 'h', help: 'show this and end' };
 
 export const commands: Record<string, Command> = {
@@ -104,19 +122,6 @@ export const commands: Record<string, Command> = {
       'Turns a Hugging Face checkpoint folder into a container. All options go to the converter.',
     operands: { least: 2, most: 2 },
     options: {
-      'shard-mib': { kind: 'integer', value: 'N', least: 1, help: 'data in one shard (48)' },
-      vision: {
-        kind: 'text',
-        value: 'HOW',
-        oneOf: ['f32', 'f16', 'int8'],
-        help: 'precision of the vision tower',
-      },
-      embedding: {
-        kind: 'text',
-        value: 'HOW',
-        oneOf: ['f32', 'f16', 'int8'],
-        help: 'precision of the embedding',
-      },
       linear: {
         kind: 'text',
         value: 'HOW',
@@ -128,8 +133,37 @@ export const commands: Record<string, Command> = {
         value: 'NAME',
         help: "the name in the manifest (the folder's by default)",
       },
-      force: { kind: 'flag', help: 'replace OUT if it is a container' },
-      quiet: { kind: 'flag', help: 'no progress' },
+      ...containerOptions,
+      help: helpOption,
+    },
+  },
+  synth: {
+    usage: 'ocelli synth --shape NAME OUT [options]',
+    about:
+      "Writes a container with random weights in a real model's shape: its speed and memory are the real model's,\n" +
+      'its answers are not words. int4 layers, int8 vision and embedding by default.',
+    operands: { least: 1, most: 1 },
+    options: {
+      shape: {
+        kind: 'text',
+        value: 'NAME',
+        oneOf: ['3b', '7b', 'tiny'],
+        help: 'Qwen2.5-VL-3B, -7B, or a toy',
+      },
+      seed: { kind: 'integer', value: 'N', least: 0, help: 'other weights (0)' },
+      tokenizer: {
+        kind: 'text',
+        value: 'FILE',
+        help: 'a tokenizer.json; a vocabulary made by rule by default',
+      },
+      linear: {
+        kind: 'text',
+        value: 'HOW',
+        oneOf: ['int4', 'int8'],
+        help: 'precision of the layers',
+      },
+      name: { kind: 'text', value: 'NAME', help: 'the name in the manifest (synth-SHAPE)' },
+      ...containerOptions,
       help: helpOption,
     },
   },
@@ -155,6 +189,7 @@ export const overview = `usage: ocelli COMMAND [options]
 
   run        answer a prompt, or a chat-completions body
   convert    turn a Hugging Face folder into a container
+  synth      write a container with random weights, for measuring
   inspect    show what a container holds and needs
   tokenize   print the token ids of a text
 

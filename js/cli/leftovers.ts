@@ -1,4 +1,4 @@
-// Owns finding what killed conversions to the same folder left beside it, and whose it was. Called by convert.ts.
+// Owns finding what killed conversions to the same folder left beside it, and whose it was. Called by converter.ts.
 // Surprise: a process is told from a live one by its number only on the same boot of the same machine and among the same
 // numbers (a container has its own); whatever comes from elsewhere is named to the user, never removed.
 import { createHash } from 'node:crypto';

@@ -6,12 +6,13 @@ import { commands, helpOf, overview, parseCommand, UsageError } from './argument
 import { convert } from './convert.ts';
 import { inspect } from './inspect.ts';
 import { runCommand } from './run.ts';
+import { synth } from './synth.ts';
 import { tokenize } from './tokenize.ts';
 
 /** What follows the message of a UsageError: first about all commands, then about the one that was named. */
 let helpfulUsage = overview;
 
-const work = { run: runCommand, convert, inspect, tokenize };
+const work = { run: runCommand, convert, synth, inspect, tokenize };
 
 async function main(words: readonly string[]): Promise<number> {
   const [name = '', ...rest] = words;

@@ -6,14 +6,12 @@
 
 #include <string>
 
+#include "convert/container_writer.h"
 #include "convert/io.h"
 #include "convert/matrix_writer.h"
 #include "format/manifest.h"
 
 namespace ocelli {
-
-inline constexpr int kShardMibDefault = 48;
-inline constexpr int kShardMibMax = 1024;
 
 struct ConvertOptions {
   std::string name = "model";

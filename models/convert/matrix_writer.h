@@ -40,7 +40,4 @@ struct WrittenMatrix {
 Result<WrittenMatrix> write_weight(Checkpoint& checkpoint, const WeightSpec& spec,
                                    Precision precision, ShardWriter& shards);
 
-// "u4", "bf16", ...
-std::string_view format_word(WeightFormat format);
-
 }  // namespace ocelli

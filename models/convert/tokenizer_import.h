@@ -25,6 +25,8 @@ struct TokenizerTables {
   TokenizerData view() const { return {bytes, ends, merges, added, tokens}; }
 };
 
+inline constexpr uint64_t kTokenizerBytesMax = 256 << 20;  // of any of its files
+
 // From the text of tokenizer.json. Errors are kInvalidTokenizer and name the key.
 Result<TokenizerTables> import_tokenizer(std::string_view tokenizer_json);
 

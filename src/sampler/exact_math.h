@@ -7,6 +7,8 @@
 #include <bit>
 #include <cstdint>
 
+#include "base/scramble.h"
+
 namespace ocelli {
 
 // e^x for x <= 0, relative error below 2^-51; 0 for x < -700 and for NaN. Cody-Waite reduction,
@@ -34,18 +36,11 @@ inline double exact_exp(double x) {
   return p * std::bit_cast<double>(static_cast<uint64_t>(1023 + k) << 52);
 }
 
-// A bijection on 64 bits that leaves no trace of order (the finaliser of the splitmix64 generator).
-constexpr uint64_t scramble(uint64_t z) {
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-  return z ^ (z >> 31);
-}
-
 // Uniform in [0, 1) with 53 bits: a function of the seed and of which draw it is, with no state
 // between.
 constexpr double uniform_at(uint64_t seed, uint64_t draw) {
   const uint64_t stream = scramble(seed + 0x632be59bd9b4e019u);
-  return static_cast<double>(scramble(stream + (draw + 1) * 0x9e3779b97f4a7c15u) >> 11) * 0x1p-53;
+  return static_cast<double>(bits_at(stream, draw) >> 11) * 0x1p-53;
 }
 
 }  // namespace ocelli

@@ -222,7 +222,7 @@ describe('wrong usage ends with 2', () => {
   it('while --help ends with 0', async () => {
     for (const words of [
       ['--help'],
-      ...['run', 'convert', 'inspect', 'tokenize'].map((name) => [name, '--help']),
+      ...['run', 'convert', 'synth', 'inspect', 'tokenize'].map((name) => [name, '--help']),
     ]) {
       const ended = await ocelli(words);
       expect([ended.code, ended.err]).toEqual([0, '']);
