@@ -42,7 +42,9 @@ it('makes a model that answers, the same in both precisions but for rounding', a
   const reference = await logprobs('reference');
   expect(fast.length).toBe(24);
   const errors = fast.map((value, i) => Math.abs(value - (reference[i] ?? NaN)));
-  expect(errors.reduce((sum, error) => sum + error, 0) / 24).toBeLessThan(0.1);
+  const error = errors.reduce((sum, each) => sum + each, 0) / 24;
+  expect(error).toBeGreaterThan(0);
+  expect(error).toBeLessThan(0.3);
   // Sane logits: neither all alike nor one certain, whatever the token.
   const mean = reference.reduce((sum, value) => sum + value, 0) / 24;
   const spread = Math.sqrt(reference.reduce((sum, value) => sum + (value - mean) ** 2, 0) / 24);
