@@ -45,7 +45,7 @@ struct Hash {
 };
 
 void hash_matmul(WeightFormat format, Generator& generator, Hash& hash) {
-  constexpr int kN = 20, kK = 300, kRows = 7;
+  constexpr int kN = 20, kK = 300, kRows = 15;
   Linear w;
   w.format = format;
   w.n = kN;
@@ -89,6 +89,7 @@ void hash_matmul(WeightFormat format, Generator& generator, Hash& hash) {
   std::vector<uint64_t> memory(static_cast<size_t>(quantized_rows_bytes(kRows, 384)) / 8 + 2);
   QuantizedRows q = quantized_rows_at(memory.data(), kRows, 384);
   for (int m = 0; m < kRows; ++m) quantize_row(&x[m * kK], kK, q, m, kOutlierRatio);
+  gather_fine(q);
   matmul_q8(w, 0, w.tiles(), q, kRows, y.data(), kN);
   hash.add(y);
 }

@@ -17,7 +17,7 @@ void matmul_f32(const Linear& w, int tile_begin, int tile_end, const float* x, i
                 int64_t x_stride, float* y, int64_t y_stride);
 
 // The same for u4 and u8 weights with int8 activations and i32 dot products.
-//   x  quantised rows with x.k_padded >= w.k_padded(); the first `rows` are used
+//   x  quantised and gathered rows with x.k_padded >= w.k_padded(); the first `rows` are used
 void matmul_q8(const Linear& w, int tile_begin, int tile_end, const QuantizedRows& x, int rows,
                float* y, int64_t y_stride);
 
@@ -25,7 +25,7 @@ void matmul_q8(const Linear& w, int tile_begin, int tile_end, const QuantizedRow
 void matmul_q8_scalar(const Linear& w, int tile_begin, int tile_end, const QuantizedRows& x,
                       int rows, float* y, int64_t y_stride);
 
-// "scalar", "simd128" or "relaxed": the tier that matmul_q8 was compiled to.
+// The tier that matmul_q8 runs here: "simd128", "relaxed, unsigned bytes", ...
 const char* kernel_tier();
 
 }  // namespace ocelli

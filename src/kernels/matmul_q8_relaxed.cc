@@ -1,7 +1,7 @@
-// matmul_q8 on i32x4.relaxed_dot_i8x16_i7x16_add_s. The weights are the i7 operand: 0..15 is the
-// same number however an engine reads it, and pair sums stay below 2 * 128 * 15, so every engine
-// and CPU gives the same integers. Surprise: 8-bit codes go as two nibble planes for the same
-// reason.
+// matmul_q8 on relaxed integer dot products. Weights are the second operand, whose bytes an engine
+// may read as it likes above 127: u4 codes are the same number everywhere, and for u8 codes and the
+// width of the sums there is one tier per kind of engine (DotKind), found by a probe. All give the
+// same integers.
 #include "kernels/matmul_q8_tiers.h"
 
 #if defined(OCELLI_TIER_RELAXED)
@@ -17,70 +17,172 @@ OCELLI_INLINE i32x4 relaxed_dot(i32x4 x, u32x4 weights, i32x4 acc) {
   return (i32x4)wasm_i32x4_relaxed_dot_i8x16_i7x16_add((v128_t)x, (v128_t)weights, (v128_t)acc);
 }
 
-struct Relaxed {
+OCELLI_INLINE i32x4 splat_x(const int8_t* x) { return (i32x4)wasm_v128_load32_splat(x); }
+
+struct Nibbles {
+  u32x4 low, high;  // rows 0-3 and 4-7
+};
+OCELLI_INLINE Nibbles low_nibbles(u32x4 a, u32x4 b) { return {a & 0x0f0f0f0fu, b & 0x0f0f0f0fu}; }
+OCELLI_INLINE Nibbles high_nibbles(u32x4 a, u32x4 b) {
+  return {(a >> 4) & 0x0f0f0f0fu, (b >> 4) & 0x0f0f0f0fu};
+}
+
+template <int T>
+OCELLI_INLINE void start(const int32_t* offsets, i32x4 (*acc)[2]) {
+  for (int t = 0; t < T; ++t) {
+    acc[t][0] = acc[t][1] = offsets == nullptr ? i32x4{} : (i32x4)wasm_v128_load32_splat(offsets + t);
+  }
+}
+
+// Engines with one instruction for four products and their 32-bit sum, over the whole range of 8
+// bits: u8 codes go in directly, or as code - 128 where bytes are signed.
+template <bool kSigned>
+struct Wide {
+  static constexpr int kTokens = 8;
+
   template <int T>
-  OCELLI_INLINE static void dot_u4(const uint8_t* cells, const int8_t* x, int64_t x_stride,
-                                   i32x4 (*out)[2]) {
-    // Few tokens: two chains per output, or the dot's latency rules.
-    constexpr int kChains = T <= 2 ? 2 : 1;
-    i32x4 acc[T][2][kChains] = {};
-    for (int cell = 0; cell < kGroupAct / 8; ++cell) {
-      const u32x4 low = load<u32x4>(cells + 32 * cell), high = load<u32x4>(cells + 32 * cell + 16);
-      const uint32_t nibble = 0x0f0f0f0fu;
-      const u32x4 low_a = low & nibble, low_b = (low >> 4) & nibble;
-      const u32x4 high_a = high & nibble, high_b = (high >> 4) & nibble;
-      for (int t = 0; t < T; ++t) {
-        const int8_t* at = x + t * x_stride + 8 * cell;
-        const i32x4 a = splat_i32(load<int32_t>(at)), b = splat_i32(load<int32_t>(at + 4));
-        acc[t][0][0] = relaxed_dot(a, low_a, acc[t][0][0]);
-        acc[t][1][0] = relaxed_dot(a, high_a, acc[t][1][0]);
-        acc[t][0][kChains - 1] = relaxed_dot(b, low_b, acc[t][0][kChains - 1]);
-        acc[t][1][kChains - 1] = relaxed_dot(b, high_b, acc[t][1][kChains - 1]);
-      }
-    }
+  OCELLI_INLINE static void add_dots(Nibbles weights, const int8_t* x, i32x4 (*acc)[2]) {
+#pragma clang loop unroll(full)
     for (int t = 0; t < T; ++t) {
-      for (int h = 0; h < 2; ++h) {
-        out[t][h] = kChains == 1 ? acc[t][h][0] : acc[t][h][0] + acc[t][h][kChains - 1];
-      }
+      const i32x4 value = splat_x(x + kGroupAct * t);
+      acc[t][0] = relaxed_dot(value, weights.low, acc[t][0]);
+      acc[t][1] = relaxed_dot(value, weights.high, acc[t][1]);
     }
   }
 
-  // Two planes of two halves: 4 accumulators a token, so more than two tokens at a time would
-  // spill.
   template <int T>
-  OCELLI_INLINE static void dot_u8(const uint8_t* cells, const int8_t* x, int64_t x_stride,
-                                   i32x4 (*out)[2]) {
-    if constexpr (T > 2) {
-      dot_u8<2>(cells, x, x_stride, out);
-      dot_u8<T - 2>(cells, x + 2 * x_stride, x_stride, out + 2);
-    } else {
-      i32x4 planes[T][2][2] = {};
-      for (int cell = 0; cell < kGroupAct / 4; ++cell) {
-        const u32x4 low = load<u32x4>(cells + 32 * cell);
-        const u32x4 high = load<u32x4>(cells + 32 * cell + 16);
-        const uint32_t nibble = 0x0f0f0f0fu;
-        const u32x4 low_a = low & nibble, low_b = (low >> 4) & nibble;
-        const u32x4 high_a = high & nibble, high_b = (high >> 4) & nibble;
-        for (int t = 0; t < T; ++t) {
-          const i32x4 a = splat_i32(load<int32_t>(x + t * x_stride + 4 * cell));
-          planes[t][0][0] = relaxed_dot(a, low_a, planes[t][0][0]);
-          planes[t][1][0] = relaxed_dot(a, high_a, planes[t][1][0]);
-          planes[t][0][1] = relaxed_dot(a, low_b, planes[t][0][1]);
-          planes[t][1][1] = relaxed_dot(a, high_b, planes[t][1][1]);
-        }
+  OCELLI_INLINE static void dot_u4(const uint8_t* cells, const int8_t* x, i32x4 (*acc)[2]) {
+    start<T>(nullptr, acc);
+#pragma clang loop unroll(full)
+    for (int cell = 0; cell < kGroupAct / 8; ++cell) {
+      const u32x4 a = load<u32x4>(cells + 32 * cell), b = load<u32x4>(cells + 32 * cell + 16);
+      add_dots<T>(low_nibbles(a, b), x + 8 * cell, acc);
+      add_dots<T>(high_nibbles(a, b), x + 8 * cell + 4, acc);
+    }
+  }
+
+  template <int T>
+  OCELLI_INLINE static void dot_u8(const uint8_t* cells, const int8_t* x, const int32_t* offsets,
+                                   i32x4 (*acc)[2]) {
+    start<T>(kSigned ? nullptr : offsets, acc);
+#pragma clang loop unroll(full)
+    for (int cell = 0; cell < kGroupAct / 4; ++cell) {
+      u32x4 a = load<u32x4>(cells + 32 * cell), b = load<u32x4>(cells + 32 * cell + 16);
+      if constexpr (kSigned) {
+        a ^= 0x80808080u;
+        b ^= 0x80808080u;
       }
+      add_dots<T>({a, b}, x + 4 * cell, acc);
+    }
+  }
+};
+
+// Engines that form pair sums in 16 bits: these stay below 3,810 for nibbles, so eight of them, a
+// whole group, can be added there before they are widened. u8 codes go as two nibble planes.
+struct Narrow {
+  static constexpr int kTokens = 4;
+
+  // sums[t][h] += pair sums of 4 inputs.
+  template <int T>
+  OCELLI_INLINE static void add_pairs(Nibbles weights, const int8_t* x, i16x8 (*sums)[2]) {
+#pragma clang loop unroll(full)
+    for (int t = 0; t < T; ++t) {
+      const v128_t value = (v128_t)splat_x(x + kGroupAct * t);
+      sums[t][0] += (i16x8)wasm_i16x8_relaxed_dot_i8x16_i7x16(value, (v128_t)weights.low);
+      sums[t][1] += (i16x8)wasm_i16x8_relaxed_dot_i8x16_i7x16(value, (v128_t)weights.high);
+    }
+  }
+
+  OCELLI_INLINE static i32x4 widen(i16x8 pairs) {
+    return (i32x4)wasm_i32x4_extadd_pairwise_i16x8((v128_t)pairs);
+  }
+
+  template <int T>
+  OCELLI_INLINE static void dot_u4(const uint8_t* cells, const int8_t* x, i32x4 (*acc)[2]) {
+    i16x8 sums[T][2] = {};
+#pragma clang loop unroll(full)
+    for (int cell = 0; cell < kGroupAct / 8; ++cell) {
+      const u32x4 a = load<u32x4>(cells + 32 * cell), b = load<u32x4>(cells + 32 * cell + 16);
+      add_pairs<T>(low_nibbles(a, b), x + 8 * cell, sums);
+      add_pairs<T>(high_nibbles(a, b), x + 8 * cell + 4, sums);
+    }
+    for (int t = 0; t < T; ++t) {
+      acc[t][0] = widen(sums[t][0]);
+      acc[t][1] = widen(sums[t][1]);
+    }
+  }
+
+  // More than two tokens at a time would spill: two planes of two halves each.
+  template <int T>
+  OCELLI_INLINE static void dot_u8(const uint8_t* cells, const int8_t* x, const int32_t* offsets,
+                                   i32x4 (*acc)[2]) {
+    if constexpr (T > 2) {
+      dot_u8<2>(cells, x, offsets, acc);
+      dot_u8<T - 2>(cells, x + 2 * kGroupAct, offsets + 2, acc + 2);
+    } else {
+      i16x8 low[T][2] = {}, high[T][2] = {};
+#pragma clang loop unroll(full)
+      for (int cell = 0; cell < kGroupAct / 4; ++cell) {
+        const u32x4 a = load<u32x4>(cells + 32 * cell), b = load<u32x4>(cells + 32 * cell + 16);
+        add_pairs<T>(low_nibbles(a, b), x + 4 * cell, low);
+        add_pairs<T>(high_nibbles(a, b), x + 4 * cell, high);
+      }
+      start<T>(offsets, acc);
       for (int t = 0; t < T; ++t) {
-        for (int h = 0; h < 2; ++h) out[t][h] = planes[t][h][0] + (planes[t][h][1] << 4);
+        for (int h = 0; h < 2; ++h) acc[t][h] += widen(low[t][h]) + (widen(high[t][h]) << 4);
       }
     }
   }
 };
 
+enum class DotKind { kUnsigned, kSigned, kNarrow };
+
+// How the engine reads the second operand's bytes above 127, by trying. Values from a generator at
+// run time: constants would be folded by a compiler with rules of its own.
+DotKind probe() {
+  volatile uint32_t state = 1;
+  bool is_unsigned = true, is_signed = true;
+  for (int round = 0; round < 64; ++round) {
+    alignas(16) int8_t x[16];
+    alignas(16) uint8_t weights[16];
+    for (int i = 0; i < 16; ++i) {
+      state = state * 1664525u + 1013904223u;
+      const uint32_t bits = state >> 8;
+      // The first rounds hold extremes of one sign: the largest sums.
+      x[i] = static_cast<int8_t>(round < 8 ? (round & 1 ? -127 : 127) : int(bits % 255u) - 127);
+      weights[i] = static_cast<uint8_t>(round < 8 ? 255 - (round >> 1) : bits >> 8);
+    }
+    const i32x4 found = relaxed_dot(load<i32x4>(x), load<u32x4>(weights), splat_i32(round));
+    for (int lane = 0; lane < 4; ++lane) {
+      int32_t as_unsigned = round, as_signed = round;
+      for (int i = 4 * lane; i < 4 * lane + 4; ++i) {
+        as_unsigned += x[i] * weights[i];
+        as_signed += x[i] * static_cast<int8_t>(weights[i]);
+      }
+      is_unsigned &= found[lane] == as_unsigned;
+      is_signed &= found[lane] == as_signed;
+    }
+  }
+  return is_unsigned ? DotKind::kUnsigned : is_signed ? DotKind::kSigned : DotKind::kNarrow;
+}
+
+template <class Tier>
+constexpr MatmulQ8Tier tier(const char* name) {
+  return {name, matmul_q8_loops<Tier, true>, matmul_q8_loops<Tier, false>};
+}
+
+constexpr MatmulQ8Tier kUnsignedFirst[] = {tier<Wide<false>>("relaxed, unsigned bytes"),
+                                           tier<Narrow>("relaxed, 16-bit sums")};
+constexpr MatmulQ8Tier kSignedFirst[] = {tier<Wide<true>>("relaxed, signed bytes"),
+                                         tier<Narrow>("relaxed, 16-bit sums")};
+
 }  // namespace
 
-void matmul_q8_relaxed(const Linear& w, int tile_begin, int tile_end, const QuantizedRows& x,
-                       int rows, float* y, int64_t y_stride) {
-  matmul_q8_tier<Relaxed>(w, tile_begin, tile_end, x, rows, y, y_stride);
+std::span<const MatmulQ8Tier> matmul_q8_tiers() {
+  static const DotKind kind = probe();
+  if (kind == DotKind::kUnsigned) return kUnsignedFirst;
+  if (kind == DotKind::kSigned) return kSignedFirst;
+  return std::span(kUnsignedFirst).last(1);
 }
 
 }  // namespace ocelli

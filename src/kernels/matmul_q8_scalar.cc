@@ -13,12 +13,12 @@ int code_at(const Linear& w, const uint8_t* tile, int r, int k) {
   return k % 8 < 4 ? byte & 15 : byte >> 4;
 }
 
-// sum over 32 inputs of (code - zero) * x, exact.
-int32_t dot_group(const Linear& w, const uint8_t* tile, int r, int k, int zero, const int8_t* x,
-                  int32_t sum_x) {
-  int32_t acc = 0;
+// Exact sum over 32 inputs: code * x for u4, (code - 128) * x for u8.
+int32_t dot_group(const Linear& w, const uint8_t* tile, int r, int k, const int8_t* x,
+                  int32_t offset) {
+  int32_t acc = w.format == WeightFormat::kU8 ? offset : 0;
   for (int i = 0; i < kGroupAct; ++i) acc += code_at(w, tile, r, k + i) * x[i];
-  return acc - zero * sum_x;
+  return acc;
 }
 
 }  // namespace
@@ -32,32 +32,38 @@ OCELLI_NOINLINE void matmul_q8_scalar(const Linear& w, int tile_begin, int tile_
   const int k_padded = w.k_padded();
   const int group_inputs = u4 ? kGroupU4 : kGroupU8;
   const int groups = k_padded / group_inputs;
-  const int64_t x_groups = x.k_padded / kGroupAct;
   for_each_tile(w, tile_begin, tile_end, [&](const LinearPart& part, int tile_in_part, int tile) {
     const auto* codes =
         static_cast<const uint8_t*>(part.codes) + tile_in_part * tile_bytes(w.format, k_padded);
+    const auto scale_of = [&](int g, int r) {
+      const int64_t at = (int64_t{tile_in_part} * groups + g) * kTileRows + (r & ~3);
+      return scales_to_f32(part.scales + at)[r & 3];
+    };
     for (int m = 0; m < rows; ++m) {
       f32x4 low = {}, high = {};
       for (int r = 0; r < kTileRows; ++r) {
         float total = 0.0f;
         for (int g = 0; g < groups; ++g) {
-          const int64_t weight_group = (int64_t{tile_in_part} * groups + g) * kTileRows + r;
-          const int zero = u4 ? part.zeros[weight_group] : kZeroU8;
           float group = 0.0f;
           for (int k = g * group_inputs; k < (g + 1) * group_inputs; k += kGroupAct) {
-            const int64_t at = m * x_groups + k / kGroupAct;
-            const int32_t acc =
-                dot_group(w, codes, r, k, zero, x.codes + at * kGroupAct, x.sums[at]);
-            float value = static_cast<float>(acc) * x.scales[at];
-            if (x.has_fine[at]) {
-              const int32_t fine =
-                  dot_group(w, codes, r, k, zero, x.fine + at * kGroupAct, x.fine_sums[at]);
-              value += static_cast<float>(fine) * x.fine_scales[at];
-            }
-            group += value;
+            const int64_t at = int64_t{k / kGroupAct} * x.rows + m;
+            const int32_t acc = dot_group(w, codes, r, k, x.codes + at * kGroupAct, x.offsets[at]);
+            group += static_cast<float>(acc) * x.scales[at];
           }
-          total +=
-              f16x4_to_f32(load<u16x4>(part.scales + (weight_group & ~int64_t{3})))[r & 3] * group;
+          if (u4) {
+            const int64_t zero_at = (int64_t{tile_in_part} * groups + g) * kTileRows + r;
+            group -= static_cast<float>(part.zeros[zero_at]) * x.sums[int64_t{g} * x.rows + m];
+          }
+          total += scale_of(g, r) * group;
+        }
+        for (int g = 0; g < k_padded / kGroupAct; ++g) {
+          for (int32_t e = x.fine_begin[g]; e < x.fine_begin[g + 1]; ++e) {
+            if (x.fine_row[e] != m) continue;
+            const int32_t acc = dot_group(w, codes, r, g * kGroupAct,
+                                          x.fine + int64_t{e} * kGroupAct, x.fine_offsets[e]);
+            total += scale_of(g * kGroupAct / group_inputs, r) *
+                     (static_cast<float>(acc) * x.fine_scales[e]);
+          }
         }
         (r < 4 ? low : high)[r & 3] = total;
       }

@@ -22,9 +22,10 @@ OCELLI_INLINE Pairs load_pairs(const int8_t* x) {
 }
 
 struct Simd128 {
+  static constexpr int kTokens = 4;
+
   template <int T>
-  OCELLI_INLINE static void dot_u4(const uint8_t* cells, const int8_t* x, int64_t x_stride,
-                                   i32x4 (*out)[2]) {
+  OCELLI_INLINE static void dot_u4(const uint8_t* cells, const int8_t* x, i32x4 (*out)[2]) {
     for (int t = 0; t < T; ++t) out[t][0] = out[t][1] = i32x4{};
     for (int cell = 0; cell < kGroupAct / 8; ++cell) {
       i16x8 weights[2][4];
@@ -36,8 +37,8 @@ struct Simd128 {
         weights[h][3] = (i16x8)(codes >> 12);
       }
       for (int t = 0; t < T; ++t) {
-        const Pairs a = load_pairs(x + t * x_stride + 8 * cell);
-        const Pairs b = load_pairs(x + t * x_stride + 8 * cell + 4);
+        const Pairs a = load_pairs(x + t * kGroupAct + 8 * cell);
+        const Pairs b = load_pairs(x + t * kGroupAct + 8 * cell + 4);
         for (int h = 0; h < 2; ++h) {
           out[t][h] += (dot_i16x8(weights[h][0], a.even) + dot_i16x8(weights[h][1], a.odd)) +
                        (dot_i16x8(weights[h][2], b.even) + dot_i16x8(weights[h][3], b.odd));
@@ -47,15 +48,15 @@ struct Simd128 {
   }
 
   template <int T>
-  OCELLI_INLINE static void dot_u8(const uint8_t* cells, const int8_t* x, int64_t x_stride,
+  OCELLI_INLINE static void dot_u8(const uint8_t* cells, const int8_t* x, const int32_t* offsets,
                                    i32x4 (*out)[2]) {
-    for (int t = 0; t < T; ++t) out[t][0] = out[t][1] = i32x4{};
+    for (int t = 0; t < T; ++t) out[t][0] = out[t][1] = splat_i32(offsets[t]);
     for (int cell = 0; cell < kGroupAct / 4; ++cell) {
       const u16x8 low = load<u16x8>(cells + 32 * cell), high = load<u16x8>(cells + 32 * cell + 16);
       const i16x8 low_even = (i16x8)(low & 255), low_odd = (i16x8)(low >> 8);
       const i16x8 high_even = (i16x8)(high & 255), high_odd = (i16x8)(high >> 8);
       for (int t = 0; t < T; ++t) {
-        const Pairs a = load_pairs(x + t * x_stride + 4 * cell);
+        const Pairs a = load_pairs(x + t * kGroupAct + 4 * cell);
         out[t][0] += dot_i16x8(low_even, a.even) + dot_i16x8(low_odd, a.odd);
         out[t][1] += dot_i16x8(high_even, a.even) + dot_i16x8(high_odd, a.odd);
       }
@@ -63,12 +64,12 @@ struct Simd128 {
   }
 };
 
+constexpr MatmulQ8Tier kTier = {"simd128", matmul_q8_loops<Simd128, true>,
+                                matmul_q8_loops<Simd128, false>};
+
 }  // namespace
 
-void matmul_q8_simd128(const Linear& w, int tile_begin, int tile_end, const QuantizedRows& x,
-                       int rows, float* y, int64_t y_stride) {
-  matmul_q8_tier<Simd128>(w, tile_begin, tile_end, x, rows, y, y_stride);
-}
+std::span<const MatmulQ8Tier> matmul_q8_tiers() { return {&kTier, 1}; }
 
 }  // namespace ocelli
 

@@ -1,6 +1,9 @@
-// Which tiers of matmul_q8 this build holds; one table for the tier files, the dispatch and the
-// self test. Native builds run the simd128 source on SSE2.
+// The SIMD tiers of matmul_q8 that this build holds; one table for the tier files, the dispatch and
+// the self test. Which of them run here depends on the engine too. Native builds run the simd128
+// source on SSE2.
 #pragma once
+
+#include <span>
 
 #include "kernels/matmul.h"
 
@@ -12,9 +15,16 @@
 
 namespace ocelli {
 
-void matmul_q8_simd128(const Linear& w, int tile_begin, int tile_end, const QuantizedRows& x,
-                       int rows, float* y, int64_t y_stride);
-void matmul_q8_relaxed(const Linear& w, int tile_begin, int tile_end, const QuantizedRows& x,
-                       int rows, float* y, int64_t y_stride);
+using MatmulQ8 = void (*)(const Linear& w, int tile_begin, int tile_end, const QuantizedRows& x,
+                          int rows, float* y, int64_t y_stride);
+
+struct MatmulQ8Tier {
+  const char* name;
+  MatmulQ8 u4, u8;
+};
+
+// The tiers that are right on this engine, best first; at least one. The same for the life of the
+// module.
+std::span<const MatmulQ8Tier> matmul_q8_tiers();
 
 }  // namespace ocelli

@@ -1,7 +1,7 @@
-// The loops that the SIMD tiers of matmul_q8 share; a tier supplies only the integer dot products.
-// Included by matmul_q8_simd128.cc and matmul_q8_relaxed.cc. Lanes are output rows, so the float
-// order is the scalar one. Surprise: a fine pass runs for all tokens of the tile when one needs it;
-// the others add an exact zero.
+// The loops that the SIMD tiers of matmul_q8 share; a tier supplies only integer dot products.
+// Lanes are output rows, so the float order is the scalar one. Surprise: everything is written as
+// pairs of vectors on adjacent addresses (rows 0-3 and 4-7), in loops without branches, because V8
+// then turns each pair into one 256-bit operation (README.md, "Revectorisation").
 #pragma once
 
 #include "kernels/matmul.h"
@@ -27,6 +27,22 @@ OCELLI_INLINE i32x4 dot_i16x8(i16x8 a, i16x8 b) {
 
 OCELLI_INLINE i32x4 splat_i32(int32_t value) { return i32x4{value, value, value, value}; }
 
+// 0..255 as floats, without an integer conversion: 2^23 + value has the value in its low bits.
+OCELLI_INLINE f32x4 u8x4_to_f32(const uint8_t* from) {
+  const u32x4 wide = __builtin_convertvector(load<u8x4>(from), u32x4);
+  return (f32x4)(wide | 0x4b000000u) - 0x1p23f;
+}
+
+// Keeps the compiler from rewriting `pointer` as base + index: vector pairs are recognised by one
+// base with constant offsets.
+template <class T>
+OCELLI_INLINE void keep_pointer(T*& pointer) {
+  asm("" : "+r"(pointer));
+}
+
+inline constexpr int kPanelRows = 64;  // rows whose codes stay in the cache while tiles pass by
+inline constexpr int kFineTokens = 4;
+
 struct TileQ8 {
   const uint8_t* codes;
   const uint16_t* scales;  // [groups, 8] f16
@@ -34,126 +50,177 @@ struct TileQ8 {
   int groups;
 };
 
-// Lane r of out[t][h] = sum over 32 inputs of (code - zero) * x for row 4h + r and token t.
+template <bool kIsU4>
+inline constexpr int kCellBytes = kGroupAct * (kIsU4 ? 4 : 8);  // codes of 32 inputs x 8 rows
+
+// acc[t][h], lane r: the exact sum over 32 inputs for row 4h + r and token t; tokens lie side by
+// side. u4: code * x. u8: (code - 128) * x, from offsets, the tokens' -128 * sum(x).
 template <class Tier, bool kIsU4, int T>
-OCELLI_INLINE void dot_group(const uint8_t* cells, const i32x4* zero, const int8_t* x,
-                             int64_t x_stride, const int32_t* sums, int64_t sums_stride,
-                             i32x4 (*out)[2]) {
+OCELLI_INLINE void dot_group(const uint8_t* cells, const int8_t* x, const int32_t* offsets,
+                             i32x4 (*acc)[2]) {
   if constexpr (kIsU4) {
-    Tier::template dot_u4<T>(cells, x, x_stride, out);
+    Tier::template dot_u4<T>(cells, x, acc);
   } else {
-    Tier::template dot_u8<T>(cells, x, x_stride, out);
-  }
-  for (int t = 0; t < T; ++t) {
-    // zero <= 128 and |sum| <= 4064: the upper 16 bits of a zero lane are 0, so this is zero * sum,
-    // cheaper than a 32-bit multiplication.
-    const i16x8 sum = (i16x8)splat_i32(sums[t * sums_stride]);
-    out[t][0] -= dot_i16x8((i16x8)zero[0], sum);
-    out[t][1] -= dot_i16x8((i16x8)zero[1], sum);
+    Tier::template dot_u8<T>(cells, x, offsets, acc);
   }
 }
 
-// part[t] += the fine pass of one group. Out of line: rare, and it would cost the hot loop
-// registers.
+// T tokens from row m on against one tile, without fine passes and bias.   y  // T rows of 8
 template <class Tier, bool kIsU4, int T>
-OCELLI_NOINLINE void add_fine(const uint8_t* cells, const i32x4* zero, const QuantizedRows& x,
-                              int64_t at, int64_t x_groups, f32x4 (*part)[2]) {
-  i32x4 acc[T][2];
-  dot_group<Tier, kIsU4, T>(cells, zero, x.fine + at * kGroupAct, x.k_padded, x.fine_sums + at,
-                            x_groups, acc);
-  for (int t = 0; t < T; ++t) {
-    const float scale = x.fine_scales[at + t * x_groups];
-    part[t][0] += __builtin_convertvector(acc[t][0], f32x4) * scale;
-    part[t][1] += __builtin_convertvector(acc[t][1], f32x4) * scale;
-  }
-}
-
-// T tokens from row m on against one tile.
-template <class Tier, bool kIsU4, int T>
-OCELLI_NOINLINE void tile_rows(const Linear& w, const TileQ8& tile_q8, int tile,
-                               const QuantizedRows& x, int m, float* y, int64_t y_stride) {
+OCELLI_NOINLINE void tile_rows(const TileQ8& tile, const QuantizedRows& x, int m, float* y,
+                               int64_t y_stride) {
   constexpr int kSteps = (kIsU4 ? kGroupU4 : kGroupU8) / kGroupAct;
-  constexpr int kCellBytes = kGroupAct * (kIsU4 ? 4 : 8);  // codes of 32 inputs x 8 rows
-  const int64_t x_groups = x.k_padded / kGroupAct;
-  const uint8_t* cells = tile_q8.codes;
-  int64_t at = m * x_groups;  // index of (row m, activation group)
-  i32x4 zero[2] = {splat_i32(kZeroU8), splat_i32(kZeroU8)};
+  const uint8_t *cells = tile.codes, *zeros = tile.zeros;
+  const uint16_t* scales = tile.scales;
+  const int64_t rows = x.rows;
+  const int8_t* codes = x.codes + int64_t{m} * kGroupAct;
+  const float *x_scales = x.scales + m, *sums = x.sums + m;
+  const int32_t* offsets = x.offsets + m;
   f32x4 total[T][2] = {};
-  for (int g = 0; g < tile_q8.groups; ++g) {
-    if constexpr (kIsU4) {
-      zero[0] = __builtin_convertvector(load<u8x4>(tile_q8.zeros + g * kTileRows), i32x4);
-      zero[1] = __builtin_convertvector(load<u8x4>(tile_q8.zeros + g * kTileRows + 4), i32x4);
-    }
+  for (int g = 0; g < tile.groups; ++g) {
     f32x4 group[T][2] = {};
-    for (int step = 0; step < kSteps; ++step, ++at, cells += kCellBytes) {
+#pragma clang loop unroll(disable)
+    for (int step = 0; step < kSteps; ++step) {
+      keep_pointer(cells);
       i32x4 acc[T][2];
-      dot_group<Tier, kIsU4, T>(cells, zero, x.codes + at * kGroupAct, x.k_padded, x.sums + at,
-                                x_groups, acc);
-      f32x4 part[T][2];
-      uint8_t fine = 0;
+      dot_group<Tier, kIsU4, T>(cells, codes, offsets, acc);
       for (int t = 0; t < T; ++t) {
-        const float scale = x.scales[at + t * x_groups];
-        part[t][0] = __builtin_convertvector(acc[t][0], f32x4) * scale;
-        part[t][1] = __builtin_convertvector(acc[t][1], f32x4) * scale;
-        fine |= x.has_fine[at + t * x_groups];
+        const float scale = x_scales[t];
+        group[t][0] += __builtin_convertvector(acc[t][0], f32x4) * scale;
+        group[t][1] += __builtin_convertvector(acc[t][1], f32x4) * scale;
       }
-      if (fine) [[unlikely]]
-        add_fine<Tier, kIsU4, T>(cells, zero, x, at, x_groups, part);
-      for (int t = 0; t < T; ++t) {
-        group[t][0] += part[t][0];
-        group[t][1] += part[t][1];
-      }
+      cells += kCellBytes<kIsU4>;
+      codes += rows * kGroupAct;
+      x_scales += rows;
+      offsets += rows;
     }
-    const f32x4 low = f16x4_to_f32(load<u16x4>(tile_q8.scales + g * kTileRows));
-    const f32x4 high = f16x4_to_f32(load<u16x4>(tile_q8.scales + g * kTileRows + 4));
+    const f32x4 low = scales_to_f32(scales), high = scales_to_f32(scales + 4);
+    scales += kTileRows;
+    if constexpr (kIsU4) {
+      const f32x4 zero_low = u8x4_to_f32(zeros), zero_high = u8x4_to_f32(zeros + 4);
+      for (int t = 0; t < T; ++t) {
+        const float sum = sums[t];
+        group[t][0] -= zero_low * sum;
+        group[t][1] -= zero_high * sum;
+      }
+      zeros += kTileRows;
+      sums += rows;
+    }
     for (int t = 0; t < T; ++t) {
       total[t][0] += low * group[t][0];
       total[t][1] += high * group[t][1];
     }
   }
   for (int t = 0; t < T; ++t) {
-    store_tile(w, tile, total[t][0], total[t][1], y + (m + t) * y_stride);
+    store(y + t * y_stride, total[t][0]);
+    store(y + t * y_stride + 4, total[t][1]);
   }
+}
+
+// y of T tokens += the fine passes of one group, entries from `entry` on.
+template <class Tier, bool kIsU4, int T>
+OCELLI_INLINE void add_fine(const uint8_t* cells, const uint16_t* scales, const QuantizedRows& x,
+                            int32_t entry, int m, float* y, int64_t y_stride) {
+  i32x4 acc[T][2];
+  dot_group<Tier, kIsU4, T>(cells, x.fine + int64_t{entry} * kGroupAct,
+                            x.fine_offsets + entry, acc);
+  const f32x4 low = scales_to_f32(scales), high = scales_to_f32(scales + 4);
+  for (int t = 0; t < T; ++t) {
+    const float scale = x.fine_scales[entry + t];
+    float* to = y + (x.fine_row[entry + t] - m) * y_stride;
+    store(to, load<f32x4>(to) + low * (__builtin_convertvector(acc[t][0], f32x4) * scale));
+    store(to + 4, load<f32x4>(to + 4) + high * (__builtin_convertvector(acc[t][1], f32x4) * scale));
+  }
+}
+
+// The fine passes of rows [m, m + count) against one tile.
+template <class Tier, bool kIsU4>
+OCELLI_NOINLINE void fine_rows(const TileQ8& tile, const QuantizedRows& x, int m, int count,
+                               float* y, int64_t y_stride) {
+  constexpr int kSteps = (kIsU4 ? kGroupU4 : kGroupU8) / kGroupAct;
+  for (int g = 0; g < tile.groups * kSteps; ++g) {
+    int32_t entry = x.fine_begin[g], end = x.fine_begin[g + 1];
+    while (entry < end && x.fine_row[entry] < m) ++entry;
+    while (end > entry && x.fine_row[end - 1] >= m + count) --end;
+    if (entry == end) continue;
+    const uint8_t* cells = tile.codes + int64_t{g} * kCellBytes<kIsU4>;
+    const uint16_t* scales = tile.scales + int64_t{g / kSteps} * kTileRows;
+    for (; entry + kFineTokens <= end; entry += kFineTokens) {
+      add_fine<Tier, kIsU4, kFineTokens>(cells, scales, x, entry, m, y, y_stride);
+    }
+    switch (end - entry) {
+      case 3:
+        add_fine<Tier, kIsU4, 3>(cells, scales, x, entry, m, y, y_stride);
+        break;
+      case 2:
+        add_fine<Tier, kIsU4, 2>(cells, scales, x, entry, m, y, y_stride);
+        break;
+      case 1:
+        add_fine<Tier, kIsU4, 1>(cells, scales, x, entry, m, y, y_stride);
+        break;
+      default:
+        break;
+    }
+  }
+}
+
+// Rows [m, m + count) against one tile, without the bias.
+template <class Tier, bool kIsU4>
+OCELLI_INLINE void panel_rows(const TileQ8& tile, const QuantizedRows& x, int m, int count,
+                              float* y, int64_t y_stride) {
+  int t = 0;
+  if constexpr (Tier::kTokens == 8) {
+    for (; t + 8 <= count; t += 8) {
+      tile_rows<Tier, kIsU4, 8>(tile, x, m + t, y + t * y_stride, y_stride);
+    }
+  }
+  for (; t + 4 <= count; t += 4) {
+    tile_rows<Tier, kIsU4, 4>(tile, x, m + t, y + t * y_stride, y_stride);
+  }
+  float* rest = y + t * y_stride;
+  switch (count - t) {
+    case 3:
+      tile_rows<Tier, kIsU4, 3>(tile, x, m + t, rest, y_stride);
+      break;
+    case 2:
+      tile_rows<Tier, kIsU4, 2>(tile, x, m + t, rest, y_stride);
+      break;
+    case 1:
+      tile_rows<Tier, kIsU4, 1>(tile, x, m + t, rest, y_stride);
+      break;
+    default:
+      break;
+  }
+  if (x.fine_begin[x.groups()] > 0) fine_rows<Tier, kIsU4>(tile, x, m, count, y, y_stride);
 }
 
 template <class Tier, bool kIsU4>
-OCELLI_INLINE void all_rows(const Linear& w, const TileQ8& tile_q8, int tile,
-                            const QuantizedRows& x, int rows, float* y, int64_t y_stride) {
-  int m = 0;
-  for (; m + 4 <= rows; m += 4) {
-    tile_rows<Tier, kIsU4, 4>(w, tile_q8, tile, x, m, y, y_stride);
-  }
-  switch (rows - m) {
-    case 3:
-      return tile_rows<Tier, kIsU4, 3>(w, tile_q8, tile, x, m, y, y_stride);
-    case 2:
-      return tile_rows<Tier, kIsU4, 2>(w, tile_q8, tile, x, m, y, y_stride);
-    case 1:
-      return tile_rows<Tier, kIsU4, 1>(w, tile_q8, tile, x, m, y, y_stride);
-    default:
-      return;
-  }
-}
-
-template <class Tier>
-OCELLI_INLINE void matmul_q8_tier(const Linear& w, int tile_begin, int tile_end,
-                                  const QuantizedRows& x, int rows, float* y, int64_t y_stride) {
-  const bool u4 = w.format == WeightFormat::kU4;
-  OCELLI_CHECK(u4 || w.format == WeightFormat::kU8);
+void matmul_q8_loops(const Linear& w, int tile_begin, int tile_end, const QuantizedRows& x, int rows,
+                     float* y, int64_t y_stride) {
   OCELLI_CHECK(rows <= x.rows && x.k_padded >= w.k_padded());
   const int k_padded = w.k_padded();
-  const int groups = k_padded / (u4 ? kGroupU4 : kGroupU8);
+  const int groups = k_padded / (kIsU4 ? kGroupU4 : kGroupU8);
   const int64_t bytes = tile_bytes(w.format, k_padded);
-  for_each_tile(w, tile_begin, tile_end, [&](const LinearPart& part, int tile_in_part, int tile) {
-    const int64_t group = int64_t{tile_in_part} * groups * kTileRows;
-    const TileQ8 tile_q8 = {static_cast<const uint8_t*>(part.codes) + tile_in_part * bytes,
-                            part.scales + group, u4 ? part.zeros + group : nullptr, groups};
-    if (u4) {
-      all_rows<Tier, true>(w, tile_q8, tile, x, rows, y, y_stride);
-    } else {
-      all_rows<Tier, false>(w, tile_q8, tile, x, rows, y, y_stride);
-    }
-  });
+  alignas(16) float ragged[kPanelRows * kTileRows];
+  for (int m = 0; m < rows; m += kPanelRows) {
+    const int count = std::min(kPanelRows, rows - m);
+    for_each_tile(w, tile_begin, tile_end, [&](const LinearPart& part, int tile_in_part, int tile) {
+      const int64_t group = int64_t{tile_in_part} * groups * kTileRows;
+      const TileQ8 tile_q8 = {static_cast<const uint8_t*>(part.codes) + tile_in_part * bytes,
+                              part.scales + group, kIsU4 ? part.zeros + group : nullptr, groups};
+      const int n = tile * kTileRows;
+      float* to = y + m * y_stride + n;
+      const bool whole = n + kTileRows <= w.n;
+      float* sums = whole ? to : ragged;
+      const int64_t stride = whole ? y_stride : kTileRows;
+      panel_rows<Tier, kIsU4>(tile_q8, x, m, count, sums, stride);
+      if (whole && w.bias == nullptr) return;
+      for (int t = 0; t < count; ++t) {
+        const float* sum = sums + t * stride;
+        store_tile(w, tile, load<f32x4>(sum), load<f32x4>(sum + 4), to + t * y_stride - n);
+      }
+    });
+  }
 }
 
 }  // namespace ocelli

@@ -42,15 +42,17 @@ float mean_magnitude(const float* x, int k) {
 }  // namespace
 
 int64_t quantized_rows_bytes(int rows, int k_padded) {
-  const int64_t groups = int64_t{rows} * (k_padded / kGroupAct);
-  const int64_t has_fine = (groups + 15) / 16 * 16;
-  return 2 * int64_t{rows} * k_padded + 4 * int64_t{4} * groups + has_fine;
+  const int64_t groups = k_padded / kGroupAct;
+  const int64_t cells = groups * rows;
+  const int64_t has_fine = (cells + 15) / 16 * 16;
+  const int64_t begins = (groups + 4) / 4 * 4;
+  return 2 * cells * kGroupAct + 4 * (5 * cells + cells / 4 + begins) + has_fine + 16;
 }
 
 QuantizedRows quantized_rows_at(void* memory, int rows, int k_padded) {
   OCELLI_CHECK(rows >= 0 && k_padded > 0 && k_padded % 128 == 0);
-  const int64_t groups = int64_t{rows} * (k_padded / kGroupAct);
-  const int64_t values = int64_t{rows} * k_padded;
+  const int64_t groups = k_padded / kGroupAct;
+  const int64_t cells = groups * rows;
   auto* at = static_cast<uint8_t*>(memory);
   const auto take = [&at](int64_t bytes) {
     uint8_t* from = at;
@@ -60,30 +62,30 @@ QuantizedRows quantized_rows_at(void* memory, int rows, int k_padded) {
   QuantizedRows out;
   out.rows = rows;
   out.k_padded = k_padded;
-  out.codes = reinterpret_cast<int8_t*>(take(values));
-  out.fine = reinterpret_cast<int8_t*>(take(values));
-  out.scales = reinterpret_cast<float*>(take(4 * groups));
-  out.sums = reinterpret_cast<int32_t*>(take(4 * groups));
-  out.fine_scales = reinterpret_cast<float*>(take(4 * groups));
-  out.fine_sums = reinterpret_cast<int32_t*>(take(4 * groups));
-  out.has_fine = take(groups);
+  out.codes = reinterpret_cast<int8_t*>(take(cells * kGroupAct));
+  out.fine = reinterpret_cast<int8_t*>(take(cells * kGroupAct));
+  out.scales = reinterpret_cast<float*>(take(4 * cells));
+  out.fine_scales = reinterpret_cast<float*>(take(4 * cells));
+  out.fine_row = reinterpret_cast<int32_t*>(take(4 * cells));
+  out.offsets = reinterpret_cast<int32_t*>(take(4 * cells));
+  out.fine_offsets = reinterpret_cast<int32_t*>(take(4 * cells));
+  out.sums = reinterpret_cast<float*>(take(4 * (cells / 4)));
+  out.fine_begin = reinterpret_cast<int32_t*>(take(4 * (groups + 1)));
+  out.has_fine = take(cells);
   return out;
 }
 
 OCELLI_NOINLINE void quantize_row(const float* x, int k, QuantizedRows& out, int row,
                                   float outlier_ratio) {
   OCELLI_CHECK(row >= 0 && row < out.rows && k <= out.k_padded);
-  const int groups = out.k_padded / kGroupAct;
-  const int64_t first = int64_t{row} * groups;
   const float limit = outlier_ratio * mean_magnitude(x, k);
-  for (int g = 0; g < groups; ++g) {
-    const int64_t at = first + g;
+  float sum = 0.0f;  // of the current 128 inputs
+  for (int g = 0; g < out.groups(); ++g) {
+    const int64_t at = int64_t{g} * out.rows + row;
     int8_t* codes = out.codes + at * kGroupAct;
-    int8_t* fine = out.fine + at * kGroupAct;
-    out.scales[at] = out.fine_scales[at] = 0.0f;
-    out.sums[at] = out.fine_sums[at] = 0;
+    float scale = 0.0f;
+    int32_t code_sum = 0;
     out.has_fine[at] = 0;
-    std::memset(fine, 0, kGroupAct);
 
     f32x4 values[kVectors] = {};
     const int count = k - g * kGroupAct < kGroupAct ? k - g * kGroupAct : kGroupAct;
@@ -96,27 +98,51 @@ OCELLI_NOINLINE void quantize_row(const float* x, int k, QuantizedRows& out, int
     }
     float peak = peaks[0];
     for (int lane = 1; lane < 4; ++lane) peak = peaks[lane] > peak ? peaks[lane] : peak;
-    const float sum = sum_lanes(total);
-    if (!(sum <= std::numeric_limits<float>::max())) {
+    if (!(sum_lanes(total) <= std::numeric_limits<float>::max())) {
       std::memset(codes, 0, kGroupAct);
-      out.scales[at] = std::numeric_limits<float>::quiet_NaN();
-      continue;
-    }
-    if (peak < kTiny) {
+      scale = std::numeric_limits<float>::quiet_NaN();
+    } else if (peak < kTiny) {
       std::memset(codes, 0, kGroupAct);
-      continue;
+    } else {
+      scale = peak / 127.0f;
+      code_sum = encode(values, 127.0f / peak, scale, codes);
+      if (peak > limit) {
+        // The residual lies within half a step of the first pass: 254 fine steps make one.
+        const float fine_scale = scale / 254.0f;
+        out.has_fine[at] = 1;
+        out.fine_scales[at] = fine_scale;
+        const int32_t fine_sum =
+            encode(values, 1.0f / fine_scale, fine_scale, out.fine + at * kGroupAct);
+        out.fine_offsets[at] = -kZeroU8 * fine_sum;
+        sum += static_cast<float>(fine_sum) * fine_scale;
+      }
     }
-    const float scale = peak / 127.0f;
     out.scales[at] = scale;
-    out.sums[at] = encode(values, 127.0f / peak, scale, codes);
-    if (peak > limit) {
-      // The residual lies within half a step of the first pass: 254 fine steps make one.
-      const float fine_scale = scale / 254.0f;
-      out.has_fine[at] = 1;
-      out.fine_scales[at] = fine_scale;
-      out.fine_sums[at] = encode(values, 1.0f / fine_scale, fine_scale, fine);
+    out.offsets[at] = -kZeroU8 * code_sum;
+    sum += static_cast<float>(code_sum) * scale;
+    if (g % 4 == 3) {
+      out.sums[int64_t{g / 4} * out.rows + row] = sum;
+      sum = 0.0f;
     }
   }
+}
+
+OCELLI_NOINLINE void gather_fine(QuantizedRows& x) {
+  const int groups = x.groups();
+  int32_t entries = 0;
+  for (int g = 0; g < groups; ++g) {
+    x.fine_begin[g] = entries;
+    for (int row = 0; row < x.rows; ++row) {
+      const int64_t at = int64_t{g} * x.rows + row;
+      if (!x.has_fine[at]) continue;
+      // An entry never lies behind the place it comes from.
+      std::memmove(x.fine + int64_t{entries} * kGroupAct, x.fine + at * kGroupAct, kGroupAct);
+      x.fine_scales[entries] = x.fine_scales[at];
+      x.fine_offsets[entries] = x.fine_offsets[at];
+      x.fine_row[entries++] = row;
+    }
+  }
+  x.fine_begin[groups] = entries;
 }
 
 }  // namespace ocelli

@@ -45,6 +45,7 @@ void Projection::run(const float* x, int rows, int64_t x_stride,
         quantize_row(x + row * x_stride, k, codes, static_cast<int>(row), outlier_ratio);
       }
     });
+    gather_fine(codes);
   }
   // The tiles of all outputs form one range, so one dispatch serves them all.
   pool_->parallel(tiles_total, [&](int, int64_t begin, int64_t end) {

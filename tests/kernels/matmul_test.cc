@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels/fingerprint.h"
+#include "kernels/matmul_q8_tiers.h"
 #include "kernels/self_test.h"
 #include "weights.h"
 
@@ -39,13 +40,37 @@ Quantized quantize(const std::vector<float>& x, int rows, int k, float ratio) {
   for (int m = 0; m < rows; ++m) {
     quantize_row(x.data() + static_cast<size_t>(m) * k, k, out.rows, m, ratio);
   }
+  gather_fine(out.rows);
   return out;
+}
+
+int64_t cell(const QuantizedRows& x, int m, int k) {
+  return int64_t{k / kGroupAct} * x.rows + m;
+}
+
+int code(const QuantizedRows& x, int m, int k) {
+  return x.codes[cell(x, m, k) * kGroupAct + k % kGroupAct];
+}
+
+// Entry of the fine pass, or -1.
+int fine_entry(const QuantizedRows& x, int m, int k) {
+  const int g = k / kGroupAct;
+  for (int e = x.fine_begin[g]; e < x.fine_begin[g + 1]; ++e) {
+    if (x.fine_row[e] == m) return e;
+  }
+  return -1;
+}
+
+int fine_code(const QuantizedRows& x, int m, int k) {
+  const int entry = fine_entry(x, m, k);
+  return entry < 0 ? 0 : x.fine[int64_t{entry} * kGroupAct + k % kGroupAct];
 }
 
 // What the quantised row means, in double.
 double value_of(const QuantizedRows& x, int m, int k) {
-  const int64_t at = int64_t{m} * x.k_padded + k, group = at / kGroupAct;
-  return x.codes[at] * double{x.scales[group]} + x.fine[at] * double{x.fine_scales[group]};
+  const int entry = fine_entry(x, m, k);
+  return code(x, m, k) * double{x.scales[cell(x, m, k)]} +
+         (entry < 0 ? 0.0 : fine_code(x, m, k) * double{x.fine_scales[entry]});
 }
 
 TEST(MatmulF32, EqualsDoubleWithinRounding) {
@@ -133,15 +158,18 @@ TEST(MatmulQ8, TiersAreEqualBitForBit) {
   for (WeightFormat format : {WeightFormat::kU4, WeightFormat::kU8}) {
     for (const Shape& shape : kShapes) {
       const Weights w = make_weights(format, shape.n, shape.k, true, 29, shape.tiles_per_part);
-      for (int rows = 1; rows <= 9; ++rows) {
+      for (int rows : {1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 66}) {  // 66: more than a panel
         auto x = random_floats(static_cast<size_t>(rows) * shape.k, 31);
         x[static_cast<size_t>(rows - 1) * shape.k] = -300.0f;
         const Quantized q = quantize(x, rows, shape.k, 6.0f);
         const size_t size = static_cast<size_t>(rows) * shape.n;
         std::vector<float> expected(size), y(size);
         matmul_q8_scalar(w.linear, 0, w.linear.tiles(), q.rows, rows, expected.data(), shape.n);
-        matmul_q8(w.linear, 0, w.linear.tiles(), q.rows, rows, y.data(), shape.n);
-        ASSERT_EQ(std::memcmp(y.data(), expected.data(), size * 4), 0) << kernel_tier();
+        for (const MatmulQ8Tier& tier : matmul_q8_tiers()) {
+          const MatmulQ8 matmul = format == WeightFormat::kU4 ? tier.u4 : tier.u8;
+          matmul(w.linear, 0, w.linear.tiles(), q.rows, rows, y.data(), shape.n);
+          ASSERT_EQ(std::memcmp(y.data(), expected.data(), size * 4), 0) << tier.name;
+        }
       }
     }
   }
@@ -155,8 +183,8 @@ TEST(MatmulQ8, RowBitsDoNotDependOnTheCall) {
     const Weights w = make_weights(format, 20, k, true, 41, 1);
     std::vector<float> expected(static_cast<size_t>(all) * 20);
     const Quantized q = quantize(x, all, k, 6.0f);
-    ASSERT_EQ(q.rows.has_fine[2 * 12 + 1], 1);
-    ASSERT_EQ(q.rows.has_fine[3 * 12 + 1], 0);
+    ASSERT_GE(fine_entry(q.rows, 2, 40), 0);
+    ASSERT_EQ(fine_entry(q.rows, 3, 40), -1);
     matmul_q8(w.linear, 0, 3, q.rows, all, expected.data(), 20);
     for (int rows = 1; rows <= 9; ++rows) {
       for (int first = 0; first + rows <= all; ++first) {
@@ -178,24 +206,31 @@ TEST(QuantizeRow, ErrorIsHalfAStep) {
   x[33] = 400.0f;
   for (int i = 64; i < 96; ++i) x[i] = 0.0f;
   const Quantized q = quantize(x, 1, k, 6.0f);
-  EXPECT_EQ(q.rows.has_fine[0], 0);
-  EXPECT_EQ(q.rows.has_fine[1], 1);
+  EXPECT_EQ(fine_entry(q.rows, 0, 0), -1);
+  EXPECT_GE(fine_entry(q.rows, 0, 32), 0);
+  double values = 0.0;
   for (int g = 0; g < k_padded / 32; ++g) {
     int32_t sum = 0, fine_sum = 0;
     float peak = 0.0f;
+    const int entry = fine_entry(q.rows, 0, g * 32);
     for (int i = g * 32; i < g * 32 + 32; ++i) {
-      sum += q.rows.codes[i];
-      fine_sum += q.rows.fine[i];
+      sum += code(q.rows, 0, i);
+      fine_sum += fine_code(q.rows, 0, i);
       const float value = i < k ? x[i] : 0.0f;
       peak = std::fmax(peak, std::fabs(value));
-      const double step = q.rows.has_fine[g] ? q.rows.fine_scales[g] : q.rows.scales[g];
+      values += value_of(q.rows, 0, i);
+      const double step = entry < 0 ? q.rows.scales[g] : q.rows.fine_scales[entry];
       EXPECT_NEAR(value_of(q.rows, 0, i), value, 0.5001 * step + 1e-7 * std::fabs(value));
-      EXPECT_GE(q.rows.codes[i], -127);
-      EXPECT_GE(q.rows.fine[i], -127);
+      EXPECT_GE(code(q.rows, 0, i), -127);
+      EXPECT_GE(fine_code(q.rows, 0, i), -127);
     }
-    EXPECT_EQ(sum, q.rows.sums[g]);
-    EXPECT_EQ(fine_sum, q.rows.fine_sums[g]);
+    EXPECT_EQ(-128 * sum, q.rows.offsets[g]);
+    if (entry >= 0) EXPECT_EQ(-128 * fine_sum, q.rows.fine_offsets[entry]);
     EXPECT_FLOAT_EQ(q.rows.scales[g] * 127.0f, peak);
+    if (g % 4 == 3) {
+      EXPECT_NEAR(q.rows.sums[g / 4], values, 1e-6 * 500);
+      values = 0.0;
+    }
   }
 }
 
@@ -206,8 +241,8 @@ TEST(QuantizeRow, ExtremesStayInRange) {
     for (int i = 0; i < 128; ++i) {
       const double step = q.rows.scales[i / 32];
       ASSERT_NEAR(value_of(q.rows, 0, i), x[i], step * 0.003 + 1e-30 + 1e-6 * std::fabs(x[i]));
-      ASSERT_GE(q.rows.codes[i], -127);
-      ASSERT_GE(q.rows.fine[i], -127);
+      ASSERT_GE(code(q.rows, 0, i), -127);
+      ASSERT_GE(fine_code(q.rows, 0, i), -127);
     }
   }
 }
