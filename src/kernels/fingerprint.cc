@@ -88,7 +88,7 @@ void hash_matmul(WeightFormat format, Generator& generator, Hash& hash) {
   if (!quantised) return;
   std::vector<uint64_t> memory(static_cast<size_t>(quantized_rows_bytes(kRows, 384)) / 8 + 2);
   QuantizedRows q = quantized_rows_at(memory.data(), kRows, 384);
-  for (int m = 0; m < kRows; ++m) quantize_row(&x[m * kK], kK, q, m, kOutlierRatio);
+  for (int m = 0; m < kRows; ++m) quantize_row(&x[m * kK], kK, q, m, kFinePeaks);
   gather_fine(q);
   matmul_q8(w, 0, w.tiles(), q, kRows, y.data(), kN);
   hash.add(y);

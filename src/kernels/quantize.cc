@@ -76,9 +76,9 @@ QuantizedRows quantized_rows_at(void* memory, int rows, int k_padded) {
 }
 
 OCELLI_NOINLINE void quantize_row(const float* x, int k, QuantizedRows& out, int row,
-                                  float outlier_ratio) {
+                                  float fine_ratio) {
   OCELLI_CHECK(row >= 0 && row < out.rows && k <= out.k_padded);
-  const float limit = outlier_ratio * mean_magnitude(x, k);
+  const float limit = fine_ratio * mean_magnitude(x, k);
   float sum = 0.0f;  // of the current 128 inputs
   for (int g = 0; g < out.groups(); ++g) {
     const int64_t at = int64_t{g} * out.rows + row;

@@ -10,10 +10,9 @@ namespace ocelli {
 
 // A group gets the fine pass when its max|x| > ratio * mean|x| of the whole row: what counts is the
 // error that a group adds to the row's sum, so a peak among small values needs nothing, a peak
-// above the row does. Chosen by simulation, see README.md: with these, the error to f32 is below
-// that of a bf16 run.
-inline constexpr float kOutlierRatio = 2.5f;      // attention, gate/up and head inputs
-inline constexpr float kOutlierRatioDown = 4.0f;  // the down projection's: few large, most small
+// above the row does. What each layer's input costs and gains: README.md.
+inline constexpr float kFineAll = 0.0f;    // attention inputs, merger, head: little work, most error
+inline constexpr float kFinePeaks = 5.0f;  // the rest
 
 struct QuantizedRows {
   int rows = 0;                 // of every array below
@@ -41,7 +40,7 @@ QuantizedRows quantized_rows_at(void* memory, int rows, int k_padded);
 // Quantises x // [k] f32 into row `row`; inputs k..k_padded become zeros. A group with a value that
 // is not finite gets the scale NaN, so the damage shows in the result instead of hiding. Rows may
 // be quantised by different threads.
-void quantize_row(const float* x, int k, QuantizedRows& out, int row, float outlier_ratio);
+void quantize_row(const float* x, int k, QuantizedRows& out, int row, float fine_ratio);
 
 // Packs the fine groups of all rows into entries. Once, after every row is quantised: until then
 // the fine arrays hold them sparsely at [group, row].

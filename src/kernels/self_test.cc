@@ -50,7 +50,7 @@ bool equal_tiers(WeightFormat format, Random& random) {
   for (int m = 0; m < kRows; ++m) {
     for (float& value : values) value = static_cast<float>(random.next() % 2001u) * 1e-3f - 1.0f;
     if (m % 3 == 2) values[37] = 800.0f;  // outliers: these rows have a fine pass
-    quantize_row(values.data(), kInputs, x, m, kOutlierRatio);
+    quantize_row(values.data(), kInputs, x, m, kFinePeaks);
   }
   gather_fine(x);
   // The extremes of both operands, where a saturating or signed reading would show.

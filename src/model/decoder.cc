@@ -115,7 +115,7 @@ void Decoder::layer(int index, int rows, std::span<const RowRun> runs, KvPool& p
   norm_rows(hidden_.data(), w.input_norm, rows);  // [T, D]
   const ProjectionOutput qkv[] = {
       {&w.q, q_.data(), q_width}, {&w.k, k_.data(), kv_width}, {&w.v, v_.data(), kv_width}};
-  projection_.run(normed_.data(), rows, hidden, qkv);  // [T, H*C] [T, K*C] [T, K*C]
+  projection_.run(normed_.data(), rows, hidden, qkv, kFineAll);  // [T, H*C] [T, K*C] [T, K*C]
   projection_.pool().parallel(rows, [&](int, int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const float *cos = cos_.data() + row * half, *sin = sin_.data() + row * half;
@@ -133,18 +133,18 @@ void Decoder::layer(int index, int rows, std::span<const RowRun> runs, KvPool& p
   }
   attention(kv, runs);  // [T, H*C]
   const ProjectionOutput o[] = {{&w.o, branch, hidden}};
-  projection_.run(mixed_.data(), rows, q_width, o);  // [T, D]
+  projection_.run(mixed_.data(), rows, q_width, o, kFineAll);  // [T, D]
   add(hidden_.data(), branch, rows * hidden);
 
   norm_rows(hidden_.data(), w.post_norm, rows);
   const ProjectionOutput gate_up[] = {{&w.gate, gate_.data(), ffn}, {&w.up, up_.data(), ffn}};
-  projection_.run(normed_.data(), rows, hidden, gate_up);  // [T, F] [T, F]
+  projection_.run(normed_.data(), rows, hidden, gate_up, kFinePeaks);  // [T, F] [T, F]
   projection_.pool().parallel(rows, [&](int, int64_t begin, int64_t end) {
     silu_mul(gate_.data() + begin * ffn, up_.data() + begin * ffn, (end - begin) * ffn,
              gate_.data() + begin * ffn);
   });
   const ProjectionOutput down[] = {{&w.down, branch, hidden}};
-  projection_.run(gate_.data(), rows, ffn, down, kOutlierRatioDown);  // [T, D]
+  projection_.run(gate_.data(), rows, ffn, down, kFinePeaks);  // [T, D]
   add(hidden_.data(), branch, rows * hidden);
 }
 
@@ -163,7 +163,7 @@ void Decoder::forward(int rows, std::span<const RowRun> runs, KvPool& kv,
   norm_rows(hidden_.data(), weights_->norm, count);
   const ProjectionOutput head[] = {
       {&weights_->lm_head, logits_.data(), round_up(config_->vocab, kTileRows)}};
-  projection_.run(normed_.data(), count, hidden, head);  // [S, V]
+  projection_.run(normed_.data(), count, hidden, head, kFineAll);  // [S, V]
 }
 
 }  // namespace ocelli

@@ -29,7 +29,7 @@ Result<Projection> Projection::make(Pool& pool, bool fast, int rows_max, int k_m
 }
 
 void Projection::run(const float* x, int rows, int64_t x_stride,
-                     std::span<const ProjectionOutput> outputs, float outlier_ratio) {
+                     std::span<const ProjectionOutput> outputs, float fine_ratio) {
   const int k = outputs[0].weights->k;
   int64_t tiles_total = 0;
   bool quantise = false;
@@ -42,7 +42,7 @@ void Projection::run(const float* x, int rows, int64_t x_stride,
     codes = quantized_rows_at(scratch_.data(), rows, round_up(k, kGroupU4));
     pool_->parallel(rows, [&](int, int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {
-        quantize_row(x + row * x_stride, k, codes, static_cast<int>(row), outlier_ratio);
+        quantize_row(x + row * x_stride, k, codes, static_cast<int>(row), fine_ratio);
       }
     });
     gather_fine(codes);

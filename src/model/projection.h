@@ -25,9 +25,10 @@ class Projection {
   // fast: packed weights meet int8 activations; otherwise everything is f32.
   static Result<Projection> make(Pool& pool, bool fast, int rows_max, int k_max);
 
-  // y = x W^T + bias for every output. x [rows, x_stride]; all weights have the same k.
+  // y = x W^T + bias for every output. x [rows, x_stride]; all weights have the same k. fine_ratio:
+  // kFineAll or kFinePeaks, for int8 activations.
   void run(const float* x, int rows, int64_t x_stride, std::span<const ProjectionOutput> outputs,
-           float outlier_ratio = kOutlierRatio);
+           float fine_ratio);
   Pool& pool() { return *pool_; }
 
  private:

@@ -208,7 +208,7 @@ void VisionJob::embed(int64_t begin, int64_t rows) {
     patches_(begin + from, begin + to, tower_->normed_.data() + from * width);
   });
   const ProjectionOutput out[] = {{&tower_->weights_->patch_embed, tower_->gate_.data(), d}};
-  tower_->projection_.run(tower_->normed_.data(), static_cast<int>(rows), width, out);  // [P, Dv]
+  tower_->projection_.run(tower_->normed_.data(), static_cast<int>(rows), width, out, kFineAll);  // [P, Dv]
   for (int64_t row = 0; row < rows; row += unit) {
     const int64_t place = place_[(begin + row) / unit] * unit;
     std::memcpy(x_.data() + place * d, tower_->gate_.data() + row * d, unit * d * sizeof(float));
@@ -227,7 +227,7 @@ void VisionJob::qkv(int64_t begin, int64_t rows) {
     }
   });
   const ProjectionOutput out[] = {{&w.qkv, qkv_.data() + begin * 3 * d, 3 * d}};
-  tower_->projection_.run(normed, static_cast<int>(rows), d, out);  // [P, 3, H, C]
+  tower_->projection_.run(normed, static_cast<int>(rows), d, out, kFinePeaks);  // [P, 3, H, C]
   const int unit = c.merge * c.merge, columns = grid_.w / c.merge;
   const int units_per_frame = (grid_.h / c.merge) * columns;
   tower_->projection_.pool().parallel(rows, [&](int, int64_t from, int64_t to) {
@@ -280,19 +280,19 @@ void VisionJob::mlp(int64_t begin, int64_t rows) {
   float *x = x_.data() + begin * d, *normed = tower_->normed_.data();
   float *gate = tower_->gate_.data(), *up = tower_->up_.data();
   const ProjectionOutput proj[] = {{&w.proj, normed, d}};
-  projection.run(mixed_.data() + begin * d, count, d, proj);
+  projection.run(mixed_.data() + begin * d, count, d, proj, kFinePeaks);
   add(x, normed, rows * d);
   projection.pool().parallel(rows, [&](int, int64_t from, int64_t to) {
     for (int64_t row = from; row < to; ++row)
       rms_norm(x + row * d, w.norm2, c.hidden, c.rms_eps, normed + row * d);
   });
   const ProjectionOutput gate_up[] = {{&w.gate, gate, ffn}, {&w.up, up, ffn}};
-  projection.run(normed, count, d, gate_up);
+  projection.run(normed, count, d, gate_up, kFinePeaks);
   projection.pool().parallel(rows, [&](int, int64_t from, int64_t to) {
     silu_mul(gate + from * ffn, up + from * ffn, (to - from) * ffn, gate + from * ffn);
   });
   const ProjectionOutput down[] = {{&w.down, normed, d}};
-  projection.run(gate, count, ffn, down, kOutlierRatioDown);
+  projection.run(gate, count, ffn, down, kFinePeaks);
   add(x, normed, rows * d);
 }
 
@@ -311,12 +311,12 @@ void VisionJob::merge(int64_t begin, int64_t rows) {
     }
   });
   const ProjectionOutput in[] = {{&w.merger_in, middle, merged}};
-  projection.run(normed, count, merged, in);  // [U, 4*Dv]
+  projection.run(normed, count, merged, in, kFineAll);  // [U, 4*Dv]
   projection.pool().parallel(units, [&](int, int64_t from, int64_t to) {
     gelu(middle + from * merged, (to - from) * merged);
   });
   const ProjectionOutput outputs[] = {{&w.merger_out, last, out}};
-  projection.run(middle, count, merged, outputs);  // [U, D]
+  projection.run(middle, count, merged, outputs, kFineAll);  // [U, D]
   for (int64_t i = 0; i < units; ++i) {
     const int64_t number = order_.units[begin / unit + i];
     std::memcpy(merged_.data() + number * out, last + i * out, out * sizeof(float));
