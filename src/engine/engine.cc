@@ -22,8 +22,9 @@ Result<std::unique_ptr<Engine>> Engine::open(std::string_view manifest, std::str
                                              chosen.fast, kStepRowsMax, chosen.sequences_max));
   OCELLI_TRY(engine->tower_,
              VisionTower::make(config.vision, engine->weights_, *engine->pool_, chosen.fast));
-  OCELLI_TRY(engine->kv_, KvPool::make(config.text.layers, config.text.kv_heads,
-                                       config.text.head_dim, engine->plan_.kv_blocks, chosen.fast));
+  OCELLI_TRY(engine->kv_,
+             KvPool::make(config.text.layers, config.text.kv_heads, config.text.head_dim,
+                          engine->plan_.kv_blocks, chosen.fast ? KvFormat::kF16 : KvFormat::kF32));
   engine->shards_.resize(engine->manifest_.shards.size());
   engine->committed_.resize(engine->manifest_.shards.size());
   return engine;

@@ -41,8 +41,8 @@ Result<MemoryPlan> plan_memory(const Manifest& manifest, const EngineOptions& op
     plan.context = context;
     plan.kv_blocks = blocks_for(context, options.sequences_max);
     // Reference compute keeps keys and values in f32.
-    plan.kv_bytes =
-        KvPool::bytes(text.layers, text.kv_heads, text.head_dim, plan.kv_blocks, options.fast);
+    plan.kv_bytes = KvPool::bytes(text.layers, text.kv_heads, text.head_dim, plan.kv_blocks,
+                                  options.fast ? KvFormat::kF16 : KvFormat::kF32);
     plan.image_bytes = image_bytes(vision, options.image_tokens_max, context);
   };
   const int context_max = text.context;

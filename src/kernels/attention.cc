@@ -1,20 +1,20 @@
 // Attention with an online softmax. Keys come in tiles of 16: a tile's keys are transposed to
 // [C][16] f32 once and serve every query of the call, so a score is one lane and nothing is summed
-// across lanes. Called by `model` per (sequence, kv head) and per (segment, head). Surprise: `out`
-// holds the running weighted sum between tiles and is divided at the end.
+// across lanes. Called by `model` per (sequence, kv head) and per (segment, head). The int8 cache
+// is attention_q8.h's.
 #include "kernels/attention.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "base/check.h"
+#include "kernels/attention_q8.h"
+#include "kernels/attention_softmax.h"
 #include "kernels/vec.h"
 
 namespace ocelli {
 namespace {
 
 constexpr int kTile = kKvBlock;
-constexpr int kQueriesAtOnce = 64;
 
 // Not on the stack: the threads of a wasm host have little of it.
 struct Scratch {
@@ -22,14 +22,6 @@ struct Scratch {
   alignas(16) float values[kTile * kHeadDimMax];  // [16, C], f16 caches only
 };
 thread_local Scratch scratch;
-
-struct Query {
-  const float* q;  // [C]
-  float* out;      // [C] running sum of p * v
-  float top;       // running maximum of the scores
-  float sum;       // running sum of p
-  int length;      // keys of the sequence that it sees
-};
 
 // Four rows of keys, four channels at a time -> columns.   out  // [C, 16], column `column`..+3
 template <class Load>
@@ -71,30 +63,6 @@ OCELLI_INLINE void scores(const Query* queries, const float* keys, int head_dim,
   for (int i = 0; i < Q; ++i) {
     for (int j = 0; j < 4; ++j) out[i][j] = acc[i][j];
   }
-}
-
-// Online softmax over a tile of which `seen` keys count: turns scores into weights p and returns
-// the factor for what was summed before.
-OCELLI_INLINE float soften(Query& query, int seen, float scale, f32x4* s, float* p) {
-  const i32x4 lane = {0, 1, 2, 3};
-  const f32x4 hidden = splat(-std::numeric_limits<float>::infinity());
-  f32x4 best = hidden;
-  for (int j = 0; j < 4; ++j) {
-    s[j] = select(lane + 4 * j < seen, s[j] * scale, hidden);
-    best = max(best, s[j]);
-  }
-  const float tile_top = std::max(std::max(best[0], best[1]), std::max(best[2], best[3]));
-  const float top = tile_top > query.top ? tile_top : query.top;
-  const f32x4 factor = exp_f32x4(splat(query.top - top));  // 0 on the first tile: top was -inf
-  f32x4 total = {};
-  for (int j = 0; j < 4; ++j) {
-    const f32x4 e = exp_f32x4(s[j] - top);
-    store(p + 4 * j, e);
-    total += e;
-  }
-  query.sum = query.sum * factor[0] + sum_lanes(total);
-  query.top = top;
-  return factor[0];
 }
 
 // out = out * factor + sum_j p[j] values[j], j in order.   values  // [seen, C], `stride` apart
@@ -140,17 +108,6 @@ OCELLI_NOINLINE void attend_tile(Query* queries, int count, const float* keys, c
   }
 }
 
-void start(Query& query, const float* q, float* out, int length, int head_dim) {
-  query = {q, out, -std::numeric_limits<float>::infinity(), 0.0f, length};
-  std::memset(out, 0, sizeof(float) * size_t(head_dim));
-}
-
-void finish(Query& query, int head_dim) {
-  for (int c = 0; c < head_dim; c += 4) {
-    store(query.out + c, load<f32x4>(query.out + c) / query.sum);
-  }
-}
-
 void check_head_dim(int head_dim) {
   OCELLI_CHECK(head_dim > 0 && head_dim % 4 == 0 && head_dim <= kHeadDimMax);
 }
@@ -165,10 +122,11 @@ int64_t block_offset(const KvLayer& kv, int block, int kv_head) {
 OCELLI_NOINLINE void kv_store(const KvLayer& kv, int block, int slot, const float* k,
                               const float* v) {
   check_head_dim(kv.head_dim);
+  if (kv.format == KvFormat::kInt8) return kv_store_q8(kv, block, slot, k, v);
   for (int head = 0; head < kv.kv_heads; ++head) {
     const int64_t at = block_offset(kv, block, head) + int64_t{slot} * kv.head_dim;
     const int64_t from = int64_t{head} * kv.head_dim;
-    if (!kv.f16) {
+    if (kv.format == KvFormat::kF32) {
       std::memcpy(static_cast<float*>(kv.k) + at, k + from, sizeof(float) * size_t(kv.head_dim));
       std::memcpy(static_cast<float*>(kv.v) + at, v + from, sizeof(float) * size_t(kv.head_dim));
       continue;
@@ -188,23 +146,23 @@ OCELLI_NOINLINE void attention_paged(const KvLayer& kv, const int32_t* blocks, c
   const int head_dim = kv.head_dim;
   check_head_dim(head_dim);
   OCELLI_CHECK(first_length >= 1 && heads % kv.kv_heads == 0);
+  if (kv.format == KvFormat::kInt8) {
+    return attention_q8(kv, blocks, q, q_stride, rows, first_length, heads, kv_head, scale, out,
+                        out_stride);
+  }
   const int group = heads / kv.kv_heads;
   const int queries_count = rows * group;
   Query queries[kQueriesAtOnce];
   for (int begin = 0; begin < queries_count; begin += kQueriesAtOnce) {
     const int count = std::min(kQueriesAtOnce, queries_count - begin);
-    for (int i = 0; i < count; ++i) {
-      const int row = (begin + i) / group;
-      const int64_t column = (int64_t{kv_head} * group + (begin + i) % group) * head_dim;
-      start(queries[i], q + row * q_stride + column, out + row * out_stride + column,
-            first_length + row, head_dim);
-    }
+    start_paged(queries, begin, count, group, kv_head, head_dim, first_length, q, q_stride, out,
+                out_stride);
     const int longest = queries[count - 1].length;
     for (int first = 0; first < longest; first += kTile) {
       const int64_t at = block_offset(kv, blocks[first / kTile], kv_head);
       const int filled = std::min(kTile, longest - first);
       const float* values = scratch.values;
-      if (kv.f16) {
+      if (kv.format == KvFormat::kF16) {
         const auto* k16 = static_cast<const uint16_t*>(kv.k) + at;
         const auto* v16 = static_cast<const uint16_t*>(kv.v) + at;
         transpose_keys(head_dim, filled, scratch.keys, [&](int token, int c) {

@@ -11,18 +11,25 @@ namespace ocelli {
 inline constexpr int kKvBlock = 16;      // tokens in a KV block
 inline constexpr int kHeadDimMax = 256;  // size of the scratch; head_dim is a multiple of 4
 
-// One layer's cache.
+enum class KvFormat : uint8_t { kF32, kF16, kInt8 };
+
+// One layer's cache. f32, f16: [blocks, kv_heads, 16, head_dim]. int8: attention_q8.h.
 struct KvLayer {
-  void* k = nullptr;  // [blocks, kv_heads, 16, head_dim] f16 or f32
-  void* v = nullptr;  // the same
-  bool f16 = true;
+  void* k = nullptr;
+  void* v = nullptr;
+  KvFormat format = KvFormat::kF16;
   int kv_heads = 0;
   int head_dim = 0;
 };
 
-// Bytes of one block of one layer, k and v together.
-constexpr int64_t kv_block_bytes(bool f16, int kv_heads, int head_dim) {
-  return int64_t{2} * kKvBlock * kv_heads * head_dim * (f16 ? 2 : 4);
+// Bytes that one block of one layer takes in k and in v each.
+constexpr int64_t kv_block_bytes(KvFormat format, int kv_heads, int head_dim) {
+  const int64_t values = int64_t{kKvBlock} * kv_heads;
+  if (format == KvFormat::kInt8) {  // codes of whole groups of 32 channels, an f16 scale per group
+    const int64_t groups = (head_dim + 31) / 32;
+    return values * groups * (32 + 2);
+  }
+  return values * head_dim * (format == KvFormat::kF16 ? 2 : 4);
 }
 
 // Writes one token's rotated keys and values.   k, v  // [kv_heads * C] f32   slot in 0..15

@@ -117,13 +117,13 @@ void hash_ops(Generator& generator, Hash& hash) {
 }
 
 void hash_attention(Generator& generator, Hash& hash) {
-  constexpr int kTokens = 41, kHeads = 4, kKvHeads = 2, kHeadDim = 20, kRows = 5;
+  constexpr int kTokens = 41, kHeads = 4, kKvHeads = 2, kHeadDim = 24, kRows = 5;
   constexpr int kBlocks = 3, kWidth = kHeads * kHeadDim;
-  for (bool f16 : {true, false}) {
-    std::vector<uint64_t> k(static_cast<size_t>(kv_block_bytes(f16, kKvHeads, kHeadDim)) * kBlocks /
-                            16);
+  for (KvFormat format : {KvFormat::kF16, KvFormat::kF32, KvFormat::kInt8}) {
+    std::vector<uint64_t> k(static_cast<size_t>(kv_block_bytes(format, kKvHeads, kHeadDim)) *
+                            kBlocks / 8);
     std::vector<uint64_t> v(k.size());
-    const KvLayer kv = {k.data(), v.data(), f16, kKvHeads, kHeadDim};
+    const KvLayer kv = {k.data(), v.data(), format, kKvHeads, kHeadDim};
     const int32_t blocks[kBlocks] = {2, 0, 1};
     for (int t = 0; t < kTokens; ++t) {
       const auto key = generator.values(kKvHeads * kHeadDim, 4.0f);

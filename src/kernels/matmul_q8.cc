@@ -7,7 +7,8 @@ namespace ocelli {
 
 #if !defined(OCELLI_TIER_RELAXED) && !defined(OCELLI_TIER_SIMD128)
 std::span<const MatmulQ8Tier> matmul_q8_tiers() {
-  static constexpr MatmulQ8Tier kTier = {"scalar", matmul_q8_scalar, matmul_q8_scalar};
+  static constexpr MatmulQ8Tier kTier = {"scalar", matmul_q8_scalar, matmul_q8_scalar,
+                                         attention_q8_scalar};
   return {&kTier, 1};
 }
 #endif

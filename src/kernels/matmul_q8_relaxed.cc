@@ -8,6 +8,7 @@
 
 #include <wasm_simd128.h>
 
+#include "kernels/attention_q8_tile.h"
 #include "kernels/matmul_q8_tile.h"
 
 namespace ocelli {
@@ -30,7 +31,8 @@ OCELLI_INLINE Nibbles high_nibbles(u32x4 a, u32x4 b) {
 template <int T>
 OCELLI_INLINE void start(const int32_t* offsets, i32x4 (*acc)[2]) {
   for (int t = 0; t < T; ++t) {
-    acc[t][0] = acc[t][1] = offsets == nullptr ? i32x4{} : (i32x4)wasm_v128_load32_splat(offsets + t);
+    acc[t][0] = acc[t][1] =
+        offsets == nullptr ? i32x4{} : (i32x4)wasm_v128_load32_splat(offsets + t);
   }
 }
 
@@ -61,12 +63,12 @@ struct Wide {
     }
   }
 
-  template <int T>
+  template <int T, int kCells>
   OCELLI_INLINE static void dot_u8(const uint8_t* cells, const int8_t* x, const int32_t* offsets,
                                    i32x4 (*acc)[2]) {
     start<T>(kSigned ? nullptr : offsets, acc);
 #pragma clang loop unroll(full)
-    for (int cell = 0; cell < kGroupAct / 4; ++cell) {
+    for (int cell = 0; cell < kCells; ++cell) {
       u32x4 a = load<u32x4>(cells + 32 * cell), b = load<u32x4>(cells + 32 * cell + 16);
       if constexpr (kSigned) {
         a ^= 0x80808080u;
@@ -113,16 +115,16 @@ struct Narrow {
   }
 
   // More than two tokens at a time would spill: two planes of two halves each.
-  template <int T>
+  template <int T, int kCells>
   OCELLI_INLINE static void dot_u8(const uint8_t* cells, const int8_t* x, const int32_t* offsets,
                                    i32x4 (*acc)[2]) {
     if constexpr (T > 2) {
-      dot_u8<2>(cells, x, offsets, acc);
-      dot_u8<T - 2>(cells, x + 2 * kGroupAct, offsets + 2, acc + 2);
+      dot_u8<2, kCells>(cells, x, offsets, acc);
+      dot_u8<T - 2, kCells>(cells, x + 2 * kGroupAct, offsets + 2, acc + 2);
     } else {
       i16x8 low[T][2] = {}, high[T][2] = {};
 #pragma clang loop unroll(full)
-      for (int cell = 0; cell < kGroupAct / 4; ++cell) {
+      for (int cell = 0; cell < kCells; ++cell) {
         const u32x4 a = load<u32x4>(cells + 32 * cell), b = load<u32x4>(cells + 32 * cell + 16);
         add_pairs<T>(low_nibbles(a, b), x + 4 * cell, low);
         add_pairs<T>(high_nibbles(a, b), x + 4 * cell, high);
@@ -168,7 +170,8 @@ DotKind probe() {
 
 template <class Tier>
 constexpr MatmulQ8Tier tier(const char* name) {
-  return {name, matmul_q8_loops<Tier, true>, matmul_q8_loops<Tier, false>};
+  return {name, matmul_q8_loops<Tier, true>, matmul_q8_loops<Tier, false>,
+          attention_q8_loops<Tier>};
 }
 
 constexpr MatmulQ8Tier kUnsignedFirst[] = {tier<Wide<false>>("relaxed, unsigned bytes"),

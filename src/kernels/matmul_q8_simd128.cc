@@ -6,6 +6,7 @@
 
 #if defined(OCELLI_TIER_SIMD128)
 
+#include "kernels/attention_q8_tile.h"
 #include "kernels/matmul_q8_tile.h"
 
 namespace ocelli {
@@ -47,11 +48,11 @@ struct Simd128 {
     }
   }
 
-  template <int T>
+  template <int T, int kCells>
   OCELLI_INLINE static void dot_u8(const uint8_t* cells, const int8_t* x, const int32_t* offsets,
                                    i32x4 (*out)[2]) {
     for (int t = 0; t < T; ++t) out[t][0] = out[t][1] = splat_i32(offsets[t]);
-    for (int cell = 0; cell < kGroupAct / 4; ++cell) {
+    for (int cell = 0; cell < kCells; ++cell) {
       const u16x8 low = load<u16x8>(cells + 32 * cell), high = load<u16x8>(cells + 32 * cell + 16);
       const i16x8 low_even = (i16x8)(low & 255), low_odd = (i16x8)(low >> 8);
       const i16x8 high_even = (i16x8)(high & 255), high_odd = (i16x8)(high >> 8);
@@ -65,7 +66,7 @@ struct Simd128 {
 };
 
 constexpr MatmulQ8Tier kTier = {"simd128", matmul_q8_loops<Simd128, true>,
-                                matmul_q8_loops<Simd128, false>};
+                                matmul_q8_loops<Simd128, false>, attention_q8_loops<Simd128>};
 
 }  // namespace
 

@@ -1,10 +1,11 @@
-// The SIMD tiers of matmul_q8 that this build holds; one table for the tier files, the dispatch and
-// the self test. Which of them run here depends on the engine too. Native builds run the simd128
-// source on SSE2.
+// The SIMD tiers of matmul_q8 and attention_q8 that this build holds; one table for the tier files,
+// the dispatch and the self test. Which of them run here depends on the engine too. Native builds
+// run the simd128 source on SSE2.
 #pragma once
 
 #include <span>
 
+#include "kernels/attention_q8.h"
 #include "kernels/matmul.h"
 
 #if defined(__wasm_relaxed_simd__)
@@ -18,9 +19,12 @@ namespace ocelli {
 using MatmulQ8 = void (*)(const Linear& w, int tile_begin, int tile_end, const QuantizedRows& x,
                           int rows, float* y, int64_t y_stride);
 
+using Attention = decltype(&attention_q8);
+
 struct MatmulQ8Tier {
   const char* name;
   MatmulQ8 u4, u8;
+  Attention attention;
 };
 
 // The tiers that are right on this engine, best first; at least one. The same for the life of the

@@ -61,7 +61,7 @@ OCELLI_INLINE void dot_group(const uint8_t* cells, const int8_t* x, const int32_
   if constexpr (kIsU4) {
     Tier::template dot_u4<T>(cells, x, acc);
   } else {
-    Tier::template dot_u8<T>(cells, x, offsets, acc);
+    Tier::template dot_u8<T, kGroupAct / 4>(cells, x, offsets, acc);
   }
 }
 
@@ -122,8 +122,8 @@ template <class Tier, bool kIsU4, int T>
 OCELLI_INLINE void add_fine(const uint8_t* cells, const uint16_t* scales, const QuantizedRows& x,
                             int32_t entry, int m, float* y, int64_t y_stride) {
   i32x4 acc[T][2];
-  dot_group<Tier, kIsU4, T>(cells, x.fine + int64_t{entry} * kGroupAct,
-                            x.fine_offsets + entry, acc);
+  dot_group<Tier, kIsU4, T>(cells, x.fine + int64_t{entry} * kGroupAct, x.fine_offsets + entry,
+                            acc);
   const f32x4 low = scales_to_f32(scales), high = scales_to_f32(scales + 4);
   for (int t = 0; t < T; ++t) {
     const float scale = x.fine_scales[entry + t];
@@ -195,8 +195,8 @@ OCELLI_INLINE void panel_rows(const TileQ8& tile, const QuantizedRows& x, int m,
 }
 
 template <class Tier, bool kIsU4>
-void matmul_q8_loops(const Linear& w, int tile_begin, int tile_end, const QuantizedRows& x, int rows,
-                     float* y, int64_t y_stride) {
+void matmul_q8_loops(const Linear& w, int tile_begin, int tile_end, const QuantizedRows& x,
+                     int rows, float* y, int64_t y_stride) {
   OCELLI_CHECK(rows <= x.rows && x.k_padded >= w.k_padded());
   const int k_padded = w.k_padded();
   const int groups = k_padded / (kIsU4 ? kGroupU4 : kGroupU8);

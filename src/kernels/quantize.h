@@ -11,7 +11,7 @@ namespace ocelli {
 // A group gets the fine pass when its max|x| > ratio * mean|x| of the whole row: what counts is the
 // error that a group adds to the row's sum, so a peak among small values needs nothing, a peak
 // above the row does. What each layer's input costs and gains: README.md.
-inline constexpr float kFineAll = 0.0f;    // attention inputs, merger, head: little work, most error
+inline constexpr float kFineAll = 0.0f;  // attention inputs, merger, head: little work, most error
 inline constexpr float kFinePeaks = 5.0f;  // the rest
 
 struct QuantizedRows {

@@ -5,25 +5,17 @@
 #include "base/check.h"
 
 namespace ocelli {
-namespace {
-
-int64_t bytes_per_block(int kv_heads, int head_dim, bool f16) {
-  return int64_t{kv_heads} * kKvBlock * head_dim * (f16 ? 2 : 4);
+int64_t KvPool::bytes(int layers, int kv_heads, int head_dim, int blocks, KvFormat format) {
+  return 2 * int64_t{layers} * blocks * kv_block_bytes(format, kv_heads, head_dim);
 }
 
-}  // namespace
-
-int64_t KvPool::bytes(int layers, int kv_heads, int head_dim, int blocks, bool f16) {
-  return 2 * int64_t{layers} * blocks * bytes_per_block(kv_heads, head_dim, f16);
-}
-
-Result<KvPool> KvPool::make(int layers, int kv_heads, int head_dim, int blocks, bool f16) {
+Result<KvPool> KvPool::make(int layers, int kv_heads, int head_dim, int blocks, KvFormat format) {
   KvPool pool;
-  pool.block_bytes_ = bytes_per_block(kv_heads, head_dim, f16);
+  pool.block_bytes_ = kv_block_bytes(format, kv_heads, head_dim);
   for (int i = 0; i < layers; ++i) {
     OCELLI_TRY(auto k, Buffer<uint8_t>::make(blocks * pool.block_bytes_, "the KV cache"));
     OCELLI_TRY(auto v, Buffer<uint8_t>::make(blocks * pool.block_bytes_, "the KV cache"));
-    pool.layers_.push_back({k.data(), v.data(), f16, kv_heads, head_dim});
+    pool.layers_.push_back({k.data(), v.data(), format, kv_heads, head_dim});
     pool.memory_.push_back(std::move(k));
     pool.memory_.push_back(std::move(v));
   }

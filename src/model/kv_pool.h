@@ -15,8 +15,8 @@ namespace ocelli {
 class KvPool {
  public:
   // Bytes for `blocks` blocks over all layers.
-  static int64_t bytes(int layers, int kv_heads, int head_dim, int blocks, bool f16);
-  static Result<KvPool> make(int layers, int kv_heads, int head_dim, int blocks, bool f16);
+  static int64_t bytes(int layers, int kv_heads, int head_dim, int blocks, KvFormat format);
+  static Result<KvPool> make(int layers, int kv_heads, int head_dim, int blocks, KvFormat format);
 
   int take();              // a block with count 1, or -1 when none is free
   void retain(int block);  // one more owner

@@ -208,7 +208,8 @@ void VisionJob::embed(int64_t begin, int64_t rows) {
     patches_(begin + from, begin + to, tower_->normed_.data() + from * width);
   });
   const ProjectionOutput out[] = {{&tower_->weights_->patch_embed, tower_->gate_.data(), d}};
-  tower_->projection_.run(tower_->normed_.data(), static_cast<int>(rows), width, out, kFineAll);  // [P, Dv]
+  tower_->projection_.run(tower_->normed_.data(), static_cast<int>(rows), width, out,
+                          kFineAll);  // [P, Dv]
   for (int64_t row = 0; row < rows; row += unit) {
     const int64_t place = place_[(begin + row) / unit] * unit;
     std::memcpy(x_.data() + place * d, tower_->gate_.data() + row * d, unit * d * sizeof(float));

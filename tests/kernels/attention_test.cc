@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/half.h"
+#include "kernels/matmul_q8_tiers.h"
 #include "weights.h"
 
 namespace ocelli {
@@ -47,21 +48,21 @@ Expected naive(const float* q, int head_dim, int length, double scale, Key&& key
 }
 
 struct Cache {
-  std::vector<uint32_t> k, v;  // f32 or f16 storage
+  std::vector<uint32_t> k, v;  // storage of any format
   KvLayer layer;
   std::vector<int32_t> blocks;
 };
 
 // A cache of `tokens` tokens in scattered blocks; every unused slot is NaN. k and v get the values
 // as stored, [tokens, kv_heads * C].
-Cache fill_cache(bool f16, int kv_heads, int head_dim, int tokens, std::vector<float>& k,
+Cache fill_cache(KvFormat format, int kv_heads, int head_dim, int tokens, std::vector<float>& k,
                  std::vector<float>& v) {
   Cache cache;
   const int count = (tokens + kKvBlock - 1) / kKvBlock, total = 2 * count + 3;
-  const size_t bytes = static_cast<size_t>(kv_block_bytes(f16, kv_heads, head_dim)) / 2 * total;
+  const size_t bytes = static_cast<size_t>(kv_block_bytes(format, kv_heads, head_dim)) * total;
   cache.k.assign(bytes / 4, 0x7fff7fffu);  // NaN as f32 and as f16
   cache.v.assign(bytes / 4, 0x7fff7fffu);
-  cache.layer = {cache.k.data(), cache.v.data(), f16, kv_heads, head_dim};
+  cache.layer = {cache.k.data(), cache.v.data(), format, kv_heads, head_dim};
   for (int i = 0; i < count; ++i) cache.blocks.push_back((i * 2 + 1) % total);
   const size_t width = static_cast<size_t>(kv_heads) * head_dim;
   k = random_floats(width * tokens, 97);
@@ -69,7 +70,7 @@ Cache fill_cache(bool f16, int kv_heads, int head_dim, int tokens, std::vector<f
   for (int t = 0; t < tokens; ++t) {
     kv_store(cache.layer, cache.blocks[t / kKvBlock], t % kKvBlock, &k[t * width], &v[t * width]);
   }
-  if (f16) {
+  if (format == KvFormat::kF16) {
     for (float& value : k) value = f16_to_f32(f32_to_f16(value));
     for (float& value : v) value = f16_to_f32(f32_to_f16(value));
   }
@@ -77,11 +78,11 @@ Cache fill_cache(bool f16, int kv_heads, int head_dim, int tokens, std::vector<f
 }
 
 TEST(AttentionPaged, EqualsNaive) {
-  for (bool f16 : {false, true}) {
+  for (KvFormat format : {KvFormat::kF32, KvFormat::kF16}) {
     for (int head_dim : {4, 20, 64, 80, 128, 256}) {
       const int kv_heads = 2, heads = 6, tokens = 53, rows = 9, first = tokens - rows + 1;
       std::vector<float> k, v;
-      const Cache cache = fill_cache(f16, kv_heads, head_dim, tokens, k, v);
+      const Cache cache = fill_cache(format, kv_heads, head_dim, tokens, k, v);
       const int width = heads * head_dim, kv_width = kv_heads * head_dim;
       const int q_stride = width + 4, out_stride = width + 8;
       const auto q = random_floats(static_cast<size_t>(rows) * q_stride, 103, 3.0f);
@@ -109,10 +110,15 @@ TEST(AttentionPaged, EqualsNaive) {
   }
 }
 
-TEST(AttentionPaged, RowBitsDoNotDependOnTheCall) {
+class AttentionFormats : public testing::TestWithParam<KvFormat> {};
+
+INSTANTIATE_TEST_SUITE_P(, AttentionFormats,
+                         testing::Values(KvFormat::kF16, KvFormat::kF32, KvFormat::kInt8));
+
+TEST_P(AttentionFormats, RowBitsDoNotDependOnTheCall) {
   const int kv_heads = 2, heads = 16, head_dim = 64, tokens = 70, rows = 40, first = 31;
   std::vector<float> k, v;
-  const Cache cache = fill_cache(true, kv_heads, head_dim, tokens, k, v);
+  const Cache cache = fill_cache(GetParam(), kv_heads, head_dim, tokens, k, v);
   const int width = heads * head_dim;
   const auto q = random_floats(static_cast<size_t>(rows) * width, 107);
   std::vector<float> all(static_cast<size_t>(rows) * width);
@@ -128,6 +134,83 @@ TEST(AttentionPaged, RowBitsDoNotDependOnTheCall) {
                         first + row, heads, h, 0.125f, out.data(), width);
       }
       ASSERT_EQ(std::memcmp(out.data(), &all[row * width], out.size() * 4), 0) << row;
+    }
+  }
+}
+
+// int8: keys and values within half a step of theirs, weights within half a 127th of the block's
+// largest. The scores' error acts on the weights as a factor.
+TEST(AttentionInt8, StaysWithinItsSteps) {
+  for (int head_dim : {8, 24, 64, 80, 128, 256}) {
+    const int kv_heads = 2, heads = 6, tokens = 53, rows = 9, first = tokens - rows + 1;
+    std::vector<float> k, v;
+    const Cache cache = fill_cache(KvFormat::kInt8, kv_heads, head_dim, tokens, k, v);
+    const int width = heads * head_dim, kv_width = kv_heads * head_dim;
+    const auto q = random_floats(static_cast<size_t>(rows) * width, 103);
+    std::vector<float> out(static_cast<size_t>(rows) * width, -77.0f);
+    const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
+    for (int h = 0; h < kv_heads; ++h) {
+      attention_paged(cache.layer, cache.blocks.data(), q.data(), width, rows, first, heads, h,
+                      scale, out.data(), width);
+    }
+    double error = 0, power = 0;
+    for (int row = 0; row < rows; ++row) {
+      for (int head = 0; head < heads; ++head) {
+        const int at = head / 3 * head_dim;
+        const auto expected = naive(
+            &q[row * width + head * head_dim], head_dim, first + row, scale,
+            [&](int j) { return &k[j * kv_width + at]; },
+            [&](int j) { return &v[j * kv_width + at]; });
+        for (int c = 0; c < head_dim; ++c) {
+          const double off = out[row * width + head * head_dim + c] - expected.out[c];
+          error += off * off;
+          power += expected.out[c] * expected.out[c];
+        }
+      }
+    }
+    EXPECT_LT(std::sqrt(error / power), 0.012) << head_dim;
+  }
+}
+
+TEST(AttentionInt8, TiersAreEqualBitForBit) {
+  for (int head_dim : {8, 24, 64, 80, 128, 256}) {
+    const int kv_heads = 2, heads = 16, tokens = 70, rows = 19, first = tokens - rows + 1;
+    std::vector<float> k, v;
+    const Cache cache = fill_cache(KvFormat::kInt8, kv_heads, head_dim, tokens, k, v);
+    const int width = heads * head_dim;
+    auto q = random_floats(static_cast<size_t>(rows) * width, 131, 20.0f);
+    for (int c = 0; c < head_dim; ++c) q[width + c] = 0.0f;
+    std::vector<float> expected(q.size()), out(q.size());
+    for (int h = 0; h < kv_heads; ++h) {
+      attention_q8_scalar(cache.layer, cache.blocks.data(), q.data(), width, rows, first, heads, h,
+                          0.1f, expected.data(), width);
+    }
+    for (const MatmulQ8Tier& tier : matmul_q8_tiers()) {
+      for (int h = 0; h < kv_heads; ++h) {
+        tier.attention(cache.layer, cache.blocks.data(), q.data(), width, rows, first, heads, h,
+                       0.1f, out.data(), width);
+      }
+      ASSERT_EQ(std::memcmp(out.data(), expected.data(), out.size() * 4), 0) << tier.name;
+    }
+  }
+}
+
+// A damaged key or value shows in the rows that see it and in no other.
+TEST(AttentionInt8, NotFiniteShowsInTheResult) {
+  const int head_dim = 32, tokens = 20;
+  std::vector<float> k, v;
+  Cache cache = fill_cache(KvFormat::kInt8, 1, head_dim, tokens, k, v);
+  const auto q = random_floats(2 * head_dim, 137);
+  for (bool in_key : {true, false}) {
+    std::vector<float> bad(head_dim, 1.0f), good(head_dim, 1.0f), out(2 * head_dim);
+    bad[7] = std::numeric_limits<float>::quiet_NaN();
+    kv_store(cache.layer, cache.blocks[1], 3, in_key ? bad.data() : good.data(),
+             in_key ? good.data() : bad.data());
+    attention_paged(cache.layer, cache.blocks.data(), q.data(), head_dim, 2, 19, 1, 0, 0.2f,
+                    out.data(), head_dim);
+    for (int c = 0; c < head_dim; ++c) {
+      EXPECT_TRUE(std::isfinite(out[c]));
+      EXPECT_TRUE(std::isnan(out[head_dim + c]));
     }
   }
 }

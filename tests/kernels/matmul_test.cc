@@ -44,9 +44,7 @@ Quantized quantize(const std::vector<float>& x, int rows, int k, float ratio) {
   return out;
 }
 
-int64_t cell(const QuantizedRows& x, int m, int k) {
-  return int64_t{k / kGroupAct} * x.rows + m;
-}
+int64_t cell(const QuantizedRows& x, int m, int k) { return int64_t{k / kGroupAct} * x.rows + m; }
 
 int code(const QuantizedRows& x, int m, int k) {
   return x.codes[cell(x, m, k) * kGroupAct + k % kGroupAct];

@@ -9,16 +9,19 @@
 namespace ocelli {
 namespace {
 
-KvPool pool_of(int blocks, bool f16 = true) {
-  auto pool = KvPool::make(2, 3, 8, blocks, f16);
+KvPool pool_of(int blocks, KvFormat format = KvFormat::kF16) {
+  auto pool = KvPool::make(2, 3, 8, blocks, format);
   EXPECT_TRUE(pool);
   return std::move(*pool);
 }
 
 TEST(KvPool, BytesFollowFromTheShape) {
-  EXPECT_EQ(KvPool::bytes(36, 2, 128, 1, true), 36 * kv_block_bytes(true, 2, 128));
-  EXPECT_EQ(KvPool::bytes(36, 2, 128, 1, true), 36864 * kKvBlock);  // Qwen2.5-VL-3B
-  EXPECT_EQ(KvPool::bytes(36, 2, 128, 10, false), 10 * 2 * 36864 * kKvBlock);
+  EXPECT_EQ(KvPool::bytes(36, 2, 128, 1, KvFormat::kF16),
+            2 * 36 * kv_block_bytes(KvFormat::kF16, 2, 128));
+  EXPECT_EQ(KvPool::bytes(36, 2, 128, 1, KvFormat::kF16), 36864 * kKvBlock);  // Qwen2.5-VL-3B
+  EXPECT_EQ(KvPool::bytes(36, 2, 128, 10, KvFormat::kF32), 10 * 2 * 36864 * kKvBlock);
+  // int8: codes and an f16 scale for each group of 32 channels.
+  EXPECT_EQ(KvPool::bytes(36, 2, 128, 1, KvFormat::kInt8), 36864 / 64 * (32 + 2) * kKvBlock);
 }
 
 TEST(KvPool, EveryBlockOnceThenNone) {
@@ -54,10 +57,10 @@ TEST(KvPool, ASharedBlockStaysUntilItsLastOwnerGoes) {
 }
 
 TEST(KvPool, ACopyHasItsOwnBytesInAllLayers) {
-  for (const bool f16 : {true, false}) {
-    KvPool pool = pool_of(3, f16);
+  for (const KvFormat format : {KvFormat::kF16, KvFormat::kF32, KvFormat::kInt8}) {
+    KvPool pool = pool_of(3, format);
     const int block = pool.take();
-    const size_t bytes = static_cast<size_t>(kv_block_bytes(f16, 3, 8) / 2);
+    const size_t bytes = static_cast<size_t>(kv_block_bytes(format, 3, 8));
     const auto at = [&](void* base, int number) {
       return static_cast<char*>(base) + number * bytes;
     };
@@ -93,7 +96,7 @@ TEST(KvPool, AnIdentityGoesWithItsContents) {
 }
 
 TEST(KvPool, MoreThanTheMemoryIsAnError) {
-  const auto pool = KvPool::make(1, 1 << 14, 256, 1 << 30, false);
+  const auto pool = KvPool::make(1, 1 << 14, 256, 1 << 30, KvFormat::kF32);
   ASSERT_FALSE(pool);
   EXPECT_EQ(pool.error().status, Status::kOutOfMemory);
   EXPECT_NE(pool.error().message.find("the KV cache"), std::string::npos);

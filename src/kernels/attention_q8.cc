@@ -1,0 +1,157 @@
+// What all tiers of attention_q8 share: writing the cache, quantising queries and weights, the
+// scalar specification, and the choice of the tier.
+#include "kernels/attention_q8.h"
+
+#include <limits>
+
+#include "base/half.h"
+#include "kernels/attention_q8_tile.h"
+#include "kernels/matmul_q8_tiers.h"
+
+namespace ocelli {
+namespace {
+
+struct Scalar {
+  static constexpr int kTokens = 4;
+
+  template <int T, int kCells>
+  static void dot_u8(const uint8_t* cells, const int8_t* x, const int32_t* offsets,
+                     i32x4 (*acc)[2]) {
+    for (int t = 0; t < T; ++t) {
+      for (int r = 0; r < kTileRows; ++r) {
+        int32_t sum = offsets[t];
+        for (int i = 0; i < 4 * kCells; ++i) {
+          sum += cells[(i / 4) * 32 + 4 * r + i % 4] * x[t * kGroupAct + i];
+        }
+        acc[t][r / 4][r % 4] = sum;
+      }
+    }
+  }
+};
+
+// max|x|, NaN when a value is not finite.
+float peak_of(const float* x, int count) {
+  float peak = 0.0f, damage = 0.0f;
+  for (int i = 0; i < count; ++i) {
+    const float magnitude = x[i] < 0.0f ? -x[i] : x[i];
+    peak = magnitude > peak ? magnitude : peak;
+    damage += magnitude * 0.0f;  // 0, or NaN for ever
+  }
+  return peak + damage;
+}
+
+struct Step {
+  uint16_t bits;  // of the scale, f16
+  float inverse;  // 0 for a group of zeros
+};
+
+// The f16 scale that takes `peak` to 127.
+Step step_of(float peak) {
+  const uint16_t bits = f32_to_f16(peak / 127.0f);
+  const float scale = f16_to_f32(bits);
+  return {bits, scale > 0.0f ? 1.0f / scale : 0.0f};
+}
+
+uint8_t code_of(float x, float inverse) {
+  const float code = round_small(splat(x * inverse))[0];  // the scale's rounding may reach 127.06
+  return static_cast<uint8_t>(kZeroU8 + static_cast<int>(std::clamp(code, -127.0f, 127.0f)));
+}
+
+}  // namespace
+
+AttentionScratch& attention_scratch() {
+  static thread_local AttentionScratch scratch;
+  return scratch;
+}
+
+OCELLI_NOINLINE void kv_store_q8(const KvLayer& kv, int block, int slot, const float* k,
+                                 const float* v) {
+  const int head_dim = kv.head_dim, groups = (head_dim + kGroupAct - 1) / kGroupAct;
+  const int64_t codes = int64_t{groups} * kGroupAct * kKvBlock;
+  const int64_t stride = kv_block_bytes(KvFormat::kInt8, 1, head_dim);
+  for (int head = 0; head < kv.kv_heads; ++head, k += head_dim, v += head_dim) {
+    const int64_t at = (int64_t{block} * kv.kv_heads + head) * stride;
+    auto* k_to = static_cast<uint8_t*>(kv.k) + at;
+    auto* v_to = static_cast<uint8_t*>(kv.v) + at;
+    uint8_t* tile = k_to + slot / kTileRows * (codes / kKeyTiles) + slot % kTileRows * 4;
+    for (int g = 0; g < groups; ++g) {
+      const int begin = g * kGroupAct, end = std::min(begin + kGroupAct, head_dim);
+      const Step step = step_of(peak_of(k + begin, end - begin));
+      store(k_to + codes + 2 * (g * kKvBlock + slot), step.bits);
+      for (int c = begin; c < begin + kGroupAct; ++c) {
+        tile[c / 4 * 32 + c % 4] = c < end ? code_of(k[c], step.inverse) : kZeroU8;
+      }
+    }
+    const Step step = step_of(peak_of(v, head_dim));
+    store(v_to + codes + 2 * slot, step.bits);
+    for (int c = 0; c < groups * kGroupAct; ++c) {
+      v_to[c / kTileRows * (kKvBlock * kTileRows) + slot / 4 * 32 + c % kTileRows * 4 + slot % 4] =
+          c < head_dim ? code_of(v[c], step.inverse) : kZeroU8;
+    }
+  }
+}
+
+QuantizedRows quantize_queries(const Query* queries, int count, int head_dim,
+                               AttentionScratch& scratch) {
+  const int k_padded = round_up(head_dim, kGroupU4);
+  OCELLI_CHECK(quantized_rows_bytes(count, k_padded) <= int64_t{sizeof(scratch.memory)});
+  QuantizedRows rows = quantized_rows_at(scratch.memory, count, k_padded);
+  for (int i = 0; i < count; ++i) quantize_row(queries[i].q, head_dim, rows, i, kFineAll);
+  for (int64_t at = 0; at < int64_t{count} * rows.groups(); ++at) {
+    if (rows.has_fine[at]) continue;
+    std::memset(rows.fine + at * kGroupAct, 0, kGroupAct);
+    rows.fine_scales[at] = 0.0f;
+    rows.fine_offsets[at] = 0;
+  }
+  return rows;
+}
+
+OCELLI_NOINLINE void quantize_weights(const float* p, const uint16_t* v_scales, int seen, int i,
+                                      AttentionScratch& scratch) {
+  const i32x4 lane = {0, 1, 2, 3};
+  f32x4 weights[4], best = {};
+  for (int j = 0; j < 4; ++j) {
+    // Slots that are not seen may hold any scale, NaN included.
+    weights[j] =
+        select(lane + 4 * j < seen,
+               load<f32x4>(p + 4 * j) * f16x4_to_f32(load<u16x4>(v_scales + 4 * j)), f32x4{});
+    best = max(weights[j], best);
+  }
+  const float peak = std::max(std::max(best[0], best[1]), std::max(best[2], best[3]));
+  const f32x4 total = (weights[0] + weights[1]) + (weights[2] + weights[3]);
+  int8_t* codes = scratch.codes + i * kGroupAct;
+  std::memset(codes, 0, kKvBlock);
+  scratch.offsets[i] = 0;
+  scratch.scales[i] = 0.0f;
+  if (!(sum_lanes(total) <= std::numeric_limits<float>::max())) {
+    scratch.scales[i] = std::numeric_limits<float>::quiet_NaN();
+    return;
+  }
+  if (peak < 1e-30f) return;
+  typedef int8_t i8x4 __attribute__((vector_size(4)));
+  const float inverse = 127.0f / peak;
+  i32x4 sum = {};
+  for (int j = 0; j < 4; ++j) {
+    const i32x4 code = __builtin_convertvector(round_small(weights[j] * inverse), i32x4);
+    store(codes + 4 * j, __builtin_convertvector(code, i8x4));
+    sum += code;
+  }
+  scratch.offsets[i] = -kZeroU8 * ((sum[0] + sum[1]) + (sum[2] + sum[3]));
+  scratch.scales[i] = peak / 127.0f;
+}
+
+void attention_q8(const KvLayer& kv, const int32_t* blocks, const float* q, int64_t q_stride,
+                  int rows, int first_length, int heads, int kv_head, float scale, float* out,
+                  int64_t out_stride) {
+  static const Attention attention = matmul_q8_tiers()[0].attention;
+  attention(kv, blocks, q, q_stride, rows, first_length, heads, kv_head, scale, out, out_stride);
+}
+
+void attention_q8_scalar(const KvLayer& kv, const int32_t* blocks, const float* q, int64_t q_stride,
+                         int rows, int first_length, int heads, int kv_head, float scale,
+                         float* out, int64_t out_stride) {
+  attention_q8_loops<Scalar>(kv, blocks, q, q_stride, rows, first_length, heads, kv_head, scale,
+                             out, out_stride);
+}
+
+}  // namespace ocelli
