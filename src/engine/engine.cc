@@ -260,6 +260,7 @@ Result<Dump> Engine::dump(uint32_t handle, std::string_view name) {
     out["positions"] = nlohmann::ordered_json::array();
     for (int axis = 0; axis < 3; ++axis) {
       std::vector<int32_t> values;
+      values.reserve(request->positions.positions.size());
       for (const Position& position : request->positions.positions)
         values.push_back(position[axis]);
       out["positions"].push_back(std::move(values));

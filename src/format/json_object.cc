@@ -152,7 +152,8 @@ bool JsonObject::boolean(std::string_view key, std::optional<bool> fallback) con
   return value->get<bool>();
 }
 
-std::string JsonObject::text(std::string_view key, std::optional<std::string> fallback) const {
+std::string JsonObject::text(std::string_view key,
+                             const std::optional<std::string>& fallback) const {
   const nlohmann::json* value = find(key);
   if (value == nullptr && !fallback) missing(key);
   if (value == nullptr) return fallback.value_or("");

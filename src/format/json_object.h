@@ -44,7 +44,7 @@ class JsonObject {
   double number(std::string_view key, double low, double high,
                 std::optional<double> fallback = {}) const;
   bool boolean(std::string_view key, std::optional<bool> fallback = {}) const;
-  std::string text(std::string_view key, std::optional<std::string> fallback = {}) const;
+  std::string text(std::string_view key, const std::optional<std::string>& fallback = {}) const;
   std::vector<int64_t> integers(std::string_view key, int64_t low, int64_t high,
                                 size_t count_max) const;
   std::vector<double> numbers(std::string_view key, double low, double high, size_t count) const;

@@ -49,7 +49,8 @@ bool looks_like_svg(Bytes bytes) {
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()),
                               std::min<size_t>(bytes.size(), 1024));
   const size_t start = text.find_first_not_of("\xef\xbb\xbf \t\r\n");
-  return start != text.npos && text[start] == '<' && text.find("<svg") != text.npos;
+  return start != std::string_view::npos && text[start] == '<' &&
+         text.find("<svg") != std::string_view::npos;
 }
 
 }  // namespace
