@@ -54,7 +54,8 @@ Step step_of(float peak) {
 
 uint8_t code_of(float x, float inverse) {
   const float code = round_small(splat(x * inverse))[0];  // the scale's rounding may reach 127.06
-  return static_cast<uint8_t>(kZeroU8 + static_cast<int>(std::clamp(code, -127.0f, 127.0f)));
+  const float bounded = code < 127.0f ? (code > -127.0f ? code : -127.0f) : 127.0f;  // NaN: 127
+  return static_cast<uint8_t>(kZeroU8 + static_cast<int>(bounded));
 }
 
 }  // namespace
