@@ -77,6 +77,8 @@ export type CoreEvent =
 
 export interface Calls {
   abiVersion(): number;
+  /** Bytes of the module's memory; it never shrinks. */
+  memoryBytes(): number;
   /** Whether this build's kernels compute what the scalar ones do. */
   selfTest(): boolean;
   plan(manifest: Uint8Array, options: OpenOptions): unknown;
@@ -95,6 +97,8 @@ export interface Calls {
   requestOpen(engine: number, json: string): number;
   requestCancel(engine: number, request: number): void;
   requestClose(engine: number, request: number): void;
+  /** Counts the first tokens of a prompt as computed, with made-up keys and values; for measuring. */
+  requestAssume(engine: number, request: number, tokens: number): void;
   /** One step; true when there is more to do. */
   step(engine: number): boolean;
   nextEvent(engine: number): { request: number; event: CoreEvent } | null;
@@ -177,6 +181,7 @@ export function createCalls({ exports, memory }: Instance): Calls {
 
   return {
     abiVersion: () => version,
+    memoryBytes: () => memory.bytes(),
     selfTest: () => raw('self_test') === 1,
     plan(manifest, options) {
       const text = encoder.encode(JSON.stringify(options));
@@ -222,6 +227,7 @@ export function createCalls({ exports, memory }: Instance): Calls {
     },
     requestCancel: (engine, request) => call('request_cancel', engine, request),
     requestClose: (engine, request) => call('request_close', engine, request),
+    requestAssume: (engine, request, tokens) => call('request_assume', engine, request, tokens),
     step(engine) {
       call('step', engine, out);
       return memory.u32(out) !== 0;

@@ -2,6 +2,8 @@
 // calls.ts alone. Surprise: text is copied before decoding, since TextDecoder refuses shared memory in browsers.
 
 export interface Memory {
+  /** All there is. */
+  bytes(): number;
   /** The bytes at [address, address + length), valid until memory grows. */
   view(address: number, length: number): Uint8Array;
   /** A copy of them. */
@@ -28,6 +30,7 @@ export function createMemory(buffer: () => ArrayBufferLike): Memory {
   const copy = (address: number, length: number): Uint8Array<ArrayBuffer> =>
     new Uint8Array(view(address, length));
   return {
+    bytes: () => buffer().byteLength,
     view,
     copy,
     text: (address, length) => decoder.decode(copy(address, length)),

@@ -183,6 +183,32 @@ export const commands: Record<string, Command> = {
     operands: { least: 0, most: 1 },
     options: { model: modelOption, help: helpOption },
   },
+  bench: {
+    usage: 'ocelli bench [options]',
+    about:
+      'Measures a model: a prompt, decoding, an image; medians of several runs, with the least and the greatest.\n' +
+      'Progress goes to standard error. Every run has another text and picture.',
+    operands: { least: 0, most: 0 },
+    options: {
+      model: modelOption,
+      prompt: { kind: 'integer', value: 'N', least: 0, help: 'tokens of a prompt (128; 0: none)' },
+      new: { kind: 'integer', value: 'N', least: 0, help: 'tokens decoded (32; 0: none)' },
+      context: {
+        kind: 'integer',
+        value: 'N',
+        least: 0,
+        help: 'tokens before decoding, with made-up keys and values (0)',
+      },
+      image: { kind: 'integer', value: 'PX', least: 28, help: 'a picture of PX x PX pixels' },
+      batch: { kind: 'integer', value: 'N', least: 1, help: 'so many sequences at once (1)' },
+      repeat: { kind: 'integer', value: 'N', least: 1, help: 'so many runs of each (3)' },
+      threads: engineOptions['threads'] as Option,
+      variant: engineOptions['variant'] as Option,
+      compute: engineOptions['compute'] as Option,
+      json: { kind: 'flag', help: 'print one JSON object' },
+      help: helpOption,
+    },
+  },
 };
 
 export const overview = `usage: ocelli COMMAND [options]
@@ -192,6 +218,7 @@ export const overview = `usage: ocelli COMMAND [options]
   synth      write a container with random weights, for measuring
   inspect    show what a container holds and needs
   tokenize   print the token ids of a text
+  bench      measure prompt, decoding, images, loading and memory
 
 ocelli COMMAND --help tells more. Exit status: 0, 1 (failed), 2 (wrong usage).
 `;

@@ -48,7 +48,7 @@ export function aiOf(given: Given, more: AIOptions = {}): AI {
 }
 
 /** Draws the loading of weights, at most ten times a second. */
-function progressLine(): (bytes: number, total: number) => void {
+export function progressLine(): (bytes: number, total: number) => void {
   const start = performance.now();
   const mib = (bytes: number): string => (bytes / 2 ** 20).toFixed(1);
   let drawn = 0;

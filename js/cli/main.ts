@@ -3,6 +3,7 @@
 // other tools. Surprise: standard output holds results alone; all that is said about them goes to standard error.
 import { OcelliError } from '../errors.ts';
 import { commands, helpOf, overview, parseCommand, UsageError } from './arguments.ts';
+import { bench } from './bench.ts';
 import { convert } from './convert.ts';
 import { inspect } from './inspect.ts';
 import { runCommand } from './run.ts';
@@ -12,7 +13,7 @@ import { tokenize } from './tokenize.ts';
 /** What follows the message of a UsageError: first about all commands, then about the one that was named. */
 let helpfulUsage = overview;
 
-const work = { run: runCommand, convert, synth, inspect, tokenize };
+const work = { run: runCommand, convert, synth, inspect, tokenize, bench };
 
 async function main(words: readonly string[]): Promise<number> {
   const [name = '', ...rest] = words;

@@ -175,6 +175,11 @@ int32_t ocelli_request_close(uint32_t engine, uint32_t request) {
   return e ? status_of(e->request_close(request)) : stale(engine);
 }
 
+int32_t ocelli_request_assume(uint32_t engine, uint32_t request, uint32_t tokens) {
+  Engine* e = engine_of(engine);
+  return e ? status_of(e->request_assume(request, tokens)) : stale(engine);
+}
+
 int32_t ocelli_step(uint32_t engine, uint32_t* state) {
   Engine* e = engine_of(engine);
   if (!e) return stale(engine);

@@ -68,6 +68,10 @@ int32_t ocelli_request_cancel(uint32_t engine,
                               uint32_t request);  // ends it with finish reason "abort"
 int32_t ocelli_request_close(uint32_t engine,
                              uint32_t request);  // after its last event, or to drop it
+// For measuring: counts the first `tokens` tokens of the request's prompt, a multiple of 16, as
+// computed, with made-up keys and values. What follows costs what it costs after a real prompt of
+// that length; its text means nothing.
+int32_t ocelli_request_assume(uint32_t engine, uint32_t request, uint32_t tokens);
 
 // One scheduler step for all open requests. *state: 0 nothing to do, 1 call again.
 int32_t ocelli_step(uint32_t engine, uint32_t* state);

@@ -225,6 +225,11 @@ Result<void> Engine::request_close(uint32_t handle) {
   return {};
 }
 
+Result<void> Engine::request_assume(uint32_t handle, uint32_t tokens) {
+  OCELLI_TRY(Request * request, find(handle));
+  return scheduler_->assume(*request, static_cast<int>(std::min<uint32_t>(tokens, INT32_MAX)));
+}
+
 Result<bool> Engine::step() {
   OCELLI_TRY_VOID(ready());
   return scheduler_->step();

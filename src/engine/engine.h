@@ -50,6 +50,7 @@ class Engine {
   Result<uint32_t> request_open(std::string_view json);
   Result<void> request_cancel(uint32_t handle);
   Result<void> request_close(uint32_t handle);
+  Result<void> request_assume(uint32_t handle, uint32_t tokens);
 
   Result<bool> step();  // true: call again
   bool next_event(std::string& json) { return events_ && events_->next(json); }

@@ -170,6 +170,7 @@ void Scheduler::fail_request(Request& request, const Error& error) {
 }
 
 void Scheduler::vision_work(bool shared) {
+  vision_request_ = nullptr;
   for (const auto& owner : requests_) {
     Request& request = *owner;
     if (!request.admitted || request.finished) continue;
@@ -183,9 +184,13 @@ void Scheduler::vision_work(bool shared) {
           fail_request(request, begun.error());  // no memory for this image: the others go on
           return;
         }
+        events_.progress(request, "vision", 0, image.job->work_total());
+        vision_request_ = &request;
+        return;  // resizing is work enough for a step
       }
       image.done = image.job->advance(shared ? kVisionStepWorkShared : kVisionStepWork);
       events_.progress(request, "vision", image.job->work_done(), image.job->work_total());
+      vision_request_ = &request;
       if (image.done) {
         image.merged = image.job->take_merged();
         image.job.reset();
@@ -260,6 +265,7 @@ void Scheduler::gather(bool shared) {
   const auto each = [&](auto&& visit) {
     for (const auto& request : requests_) {
       if (!request->admitted || request->finished || !request->images_done()) continue;
+      if (request.get() == vision_request_) continue;  // a step of vision and prompt would be long
       for (Sequence& sequence : request->sequences) {
         if (!sequence.finished && !sequence.waits_for_fork) visit(*request, sequence);
       }

@@ -32,6 +32,9 @@ class Scheduler {
   Request* find(uint32_t handle);
   void cancel(Request& request);  // ends what is unfinished with "abort"
   void remove(uint32_t handle);
+  // Counts the first `tokens` tokens of a prompt as computed, with made-up keys and values: what
+  // follows has the work of a long context. kInvalidArgument, kOutOfMemory.
+  Result<void> assume(Request& request, int tokens);
   int count() const { return static_cast<int>(requests_.size()); }
 
   // One step; true when there is more to do.
@@ -79,6 +82,8 @@ class Scheduler {
   std::vector<int> logit_rows_;
   std::vector<float> logits_copy_;  // [V], only used when a prompt forks
   int rows_ = 0;
+  const Request* vision_request_ = nullptr;  // whose image this step has worked on
+  uint64_t assumed_blocks_ = 0;  // ever: their identities are numbers, not hashes of tokens
   SchedulerStats stats_;
 };
 

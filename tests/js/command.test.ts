@@ -222,7 +222,10 @@ describe('wrong usage ends with 2', () => {
   it('while --help ends with 0', async () => {
     for (const words of [
       ['--help'],
-      ...['run', 'convert', 'synth', 'inspect', 'tokenize'].map((name) => [name, '--help']),
+      ...['run', 'convert', 'synth', 'inspect', 'tokenize', 'bench'].map((name) => [
+        name,
+        '--help',
+      ]),
     ]) {
       const ended = await ocelli(words);
       expect([ended.code, ended.err]).toEqual([0, '']);

@@ -67,6 +67,7 @@ export function fakeCore(
   };
   const calls: Calls = {
     abiVersion: () => 1,
+    memoryBytes: () => 65536,
     selfTest: () => true,
     plan: () => ({ context: 4096 }),
     open(_, options) {
@@ -114,6 +115,7 @@ export function fakeCore(
       known(request).cancelled = true;
     },
     requestClose: (_, request) => void (known(request) && core.requests.delete(request)),
+    requestAssume: (_, request) => void known(request),
     step: () =>
       live(() => {
         core.steps++;

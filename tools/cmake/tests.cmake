@@ -41,7 +41,7 @@ file(GLOB test_folders LIST_DIRECTORIES true CONFIGURE_DEPENDS "${CMAKE_SOURCE_D
 foreach(folder IN LISTS test_folders)
   get_filename_component(name "${folder}" NAME)
   file(GLOB_RECURSE files CONFIGURE_DEPENDS "${folder}/*.cc")
-  if(NOT files OR name MATCHES "^(fuzz|wasm)$")
+  if(NOT files OR name MATCHES "^(bench|fuzz|wasm)$")
     continue()
   endif()
   if(NOT OCELLI_VARIANT)

@@ -1,0 +1,95 @@
+// Owns `npm run bench`: which benchmarks run, with which builds; prints tables and writes build/bench/results.json.
+//   node tests/bench/run.mjs [kernels] [model] [options]      (both without a name; --help has the options)
+// Surprise: figures compare within one run of one machine. Whatever else computes meanwhile is in them.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { SetupError, endWith, root, say } from '../../tools/setup/io.mjs';
+import { setup } from '../../tools/setup.mjs';
+import { benchKernels, kernelTables, tiers } from './kernels.mjs';
+import { machine } from './machine.mjs';
+import { benchModel, modelTables } from './model.mjs';
+
+const usage = `usage: npm run bench -- [kernels] [model] [options]
+
+  --tiers A,B      of ${Object.keys(tiers).join(', ')} (all)
+  --threads 1,2    numbers of compute threads (1,2)
+  --rounds N       how often everything is run (5 for kernels, 3 for the model)
+  --seconds S      time for one kernel in one round (0.2)
+  --filter TEXT    only kernels with this in their name
+  --model DIR      a container; else random weights are made
+  --shape NAME     of what shape: 3b (default), 7b, or tiny for a quick look
+  --node PATH      the Node that runs WebAssembly (the set-up's)
+  --json FILE      where the figures go (build/bench/results.json)
+`;
+
+function whole(name, text, least) {
+  const number = Number(text);
+  if (Number.isInteger(number) && number >= least) return number;
+  throw new SetupError(`--${name} is "${text}", must be a whole number of at least ${least}`);
+}
+
+function readArguments() {
+  const text = { type: 'string' };
+  const options = Object.fromEntries(
+    ['tiers', 'threads', 'rounds', 'seconds', 'filter', 'model', 'shape', 'node', 'json'].map(
+      (name) => [name, text],
+    ),
+  );
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { ...options, help: { type: 'boolean' } },
+  });
+  for (const name of positionals) {
+    if (name !== 'kernels' && name !== 'model')
+      throw new SetupError(`there is no benchmark "${name}": kernels, model`);
+  }
+  const names = values.tiers?.split(',') ?? Object.keys(tiers);
+  for (const name of names) {
+    if (!tiers[name])
+      throw new SetupError(`there is no tier "${name}": ${Object.keys(tiers).join(', ')}`);
+  }
+  const seconds = Number(values.seconds ?? 0.2);
+  if (!(seconds > 0)) throw new SetupError(`--seconds is "${values.seconds}", must be above 0`);
+  return {
+    ...values,
+    what: positionals.length > 0 ? positionals : ['kernels', 'model'],
+    names,
+    threads: (values.threads ?? '1,2').split(',').map((each) => whole('threads', each, 1)),
+    rounds: values.rounds === undefined ? undefined : whole('rounds', values.rounds, 1),
+    seconds,
+  };
+}
+
+async function main() {
+  const given = readArguments();
+  if (given.help) return process.stdout.write(usage);
+  const node = given.node ?? (await setup(['tests'])).node_relaxed;
+  const results = { machine: machine(node) };
+  const { cpu, cores, load_average: load, node: version } = results.machine;
+  console.log(`${cpu}, ${cores} processors, Node ${version}, load average ${load.toFixed(2)}`);
+  if (load > 0.5) say('warning: something else is computing here, and is in every figure');
+  const { names, threads, seconds, filter = '', model, shape = '3b' } = given;
+  if (given.what.includes('kernels')) {
+    const rounds = given.rounds ?? 5;
+    results.kernels = await benchKernels({ names, threads, rounds, seconds, filter, node });
+    for (const text of kernelTables(results.kernels)) console.log(`\n${text}`);
+  }
+  if (given.what.includes('model')) {
+    const rounds = given.rounds ?? 3;
+    const built = names.filter((name) => name !== 'native');
+    results.model = await benchModel({ names: built, tiers, threads, rounds, model, shape, node });
+    for (const text of modelTables(results.model)) console.log(`\n${text}`);
+  }
+  const file = given.json ?? join(root, 'build/bench/results.json');
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`);
+  say(`\nfigures written to ${file}`);
+}
+
+main().catch((error) => {
+  const usageError = String(error.code).startsWith('ERR_PARSE_ARGS');
+  if (!usageError && !(error instanceof SetupError)) endWith(error);
+  say(`bench: ${error.message}`);
+  process.exit(usageError ? 2 : 1);
+});
