@@ -159,6 +159,15 @@ void repack_awq(const AwqMatrix& matrix, int tile_begin, int tiles, uint8_t* cod
       for (int r = 0; r < kTileRows; ++r) {
         zeros[out + r] = static_cast<uint8_t>(awq_nibble(word, r));
         scales[out + r] = matrix.scales[g * matrix.n + tile * kTileRows + r];
+        if ((scales[out + r] & 0x8000u) == 0) continue;
+        // (code - zero) * scale = ((15 - code) - (15 - zero)) * -scale: the format has no negative
+        // ones.
+        scales[out + r] &= 0x7fffu;
+        zeros[out + r] ^= 15u;
+        for (size_t c = g * kGroupU4 / 8; c < (g + 1) * kGroupU4 / 8; ++c) {
+          uint8_t* bytes = codes + (static_cast<size_t>(t) * cells + c) * 32 + 4 * r;
+          for (int i = 0; i < 4; ++i) bytes[i] ^= 0xffu;
+        }
       }
     }
   }

@@ -24,7 +24,7 @@ Result<std::unique_ptr<Engine>> Engine::open(std::string_view manifest, std::str
              VisionTower::make(config.vision, engine->weights_, *engine->pool_, chosen.fast));
   OCELLI_TRY(engine->kv_,
              KvPool::make(config.text.layers, config.text.kv_heads, config.text.head_dim,
-                          engine->plan_.kv_blocks, chosen.fast ? KvFormat::kF16 : KvFormat::kF32));
+                          engine->plan_.kv_blocks, engine->plan_.kv_format));
   engine->shards_.resize(engine->manifest_.shards.size());
   engine->committed_.resize(engine->manifest_.shards.size());
   return engine;

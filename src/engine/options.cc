@@ -46,6 +46,12 @@ Result<EngineOptions> parse_options(std::string_view text) {
                     "option compute must be \"fast\" or \"reference\", got " + value.dump(), key);
       }
       options.fast = value == "fast";
+    } else if (key == "kv") {
+      if (value != "f16" && value != "int8") {
+        return fail(Status::kInvalidValue,
+                    "option kv must be \"f16\" or \"int8\", got " + value.dump(), key);
+      }
+      options.kv = value == "f16" ? KvFormat::kF16 : KvFormat::kInt8;
     } else {
       return fail(Status::kInvalidValue, "unknown engine option " + key, key);
     }

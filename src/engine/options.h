@@ -2,17 +2,20 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "base/result.h"
 #include "engine/limits.h"
+#include "kernels/attention.h"
 
 namespace ocelli {
 
 struct EngineOptions {
   int threads = 1;
-  bool fast = true;  // "compute": "fast" | "reference"
-  int context = 0;   // tokens; 0 = as much as fits, up to kContextDefault: an engine has its plan's
+  bool fast = true;            // "compute": "fast" | "reference"
+  std::optional<KvFormat> kv;  // "kv": "f16" | "int8", of fast compute; f16 if none
+  int context = 0;  // tokens; 0 = as much as fits, up to kContextDefault: an engine has its plan's
   int sequences_max = kSequencesDefault;
   int image_tokens_max = kImageTokensDefault;
   int64_t memory_bytes_max = int64_t{1} << 32;

@@ -18,11 +18,29 @@ int blocks_for(int context, int sequences_max) {
 
 // The largest image that a prompt can hold, from pixels to merged rows, and the merged rows of
 // those before it: the scheduler lets them have as many tokens together as the context.
-int64_t image_bytes(const VisionConfig& vision, int image_tokens_max, int context) {
-  const int64_t tokens = std::min(image_tokens_max, context);
+int64_t image_bytes(const VisionConfig& vision, const EngineOptions& options, int context) {
+  const int64_t tokens = std::min(options.image_tokens_max, context);
   const int64_t patches = tokens * vision.merge * vision.merge;
-  return VisionJob::bytes(vision, patches) + patches * vision.patch * vision.patch * 6 +
-         (context - tokens) * vision.out * 4;
+  return VisionJob::bytes(vision, patches, options.fast) +
+         patches * vision.patch * vision.patch * 6 + (context - tokens) * vision.out * 4;
+}
+
+// Reference compute keeps keys and values in f32.
+Result<KvFormat> kv_format(const TextConfig& text, const EngineOptions& options) {
+  const bool fits_int8 = text.head_dim % kKvInt8Multiple == 0;
+  if (options.kv == KvFormat::kInt8 && !fits_int8) {
+    return fail(Status::kInvalidValue,
+                "option kv cannot be \"int8\" for this model: its heads have " +
+                    std::to_string(text.head_dim) + " channels, which is no multiple of " +
+                    std::to_string(kKvInt8Multiple),
+                "kv");
+  }
+  if (!options.fast) return KvFormat::kF32;
+  return options.kv.value_or(KvFormat::kF16);
+}
+
+const char* name_of(KvFormat format) {
+  return format == KvFormat::kInt8 ? "int8" : format == KvFormat::kF16 ? "f16" : "f32";
 }
 
 }  // namespace
@@ -40,11 +58,11 @@ Result<MemoryPlan> plan_memory(const Manifest& manifest, const EngineOptions& op
   const auto take_context = [&](int context) {
     plan.context = context;
     plan.kv_blocks = blocks_for(context, options.sequences_max);
-    // Reference compute keeps keys and values in f32.
-    plan.kv_bytes = KvPool::bytes(text.layers, text.kv_heads, text.head_dim, plan.kv_blocks,
-                                  options.fast ? KvFormat::kF16 : KvFormat::kF32);
-    plan.image_bytes = image_bytes(vision, options.image_tokens_max, context);
+    plan.kv_bytes =
+        KvPool::bytes(text.layers, text.kv_heads, text.head_dim, plan.kv_blocks, plan.kv_format);
+    plan.image_bytes = image_bytes(vision, options, context);
   };
+  OCELLI_TRY(plan.kv_format, kv_format(text, options));
   const int context_max = text.context;
   if (options.context > context_max) {
     return fail(Status::kInvalidValue,
@@ -77,6 +95,7 @@ std::string plan_json(const Manifest& manifest, const MemoryPlan& plan) {
   nlohmann::ordered_json out = {{"name", manifest.name},
                                 {"context", plan.context},
                                 {"weights_bytes", plan.weights_bytes},
+                                {"kv_format", name_of(plan.kv_format)},
                                 {"kv_bytes", plan.kv_bytes},
                                 {"activations_bytes", plan.activations_bytes},
                                 {"image_bytes", plan.image_bytes},

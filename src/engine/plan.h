@@ -8,12 +8,14 @@
 #include "base/result.h"
 #include "engine/options.h"
 #include "format/manifest.h"
+#include "kernels/attention.h"
 
 namespace ocelli {
 
 struct MemoryPlan {
   int context = 0;  // tokens of the KV cache, as chosen
   int kv_blocks = 0;
+  KvFormat kv_format = KvFormat::kF16;
   int64_t weights_bytes = 0;
   int64_t kv_bytes = 0;
   int64_t activations_bytes = 0;  // decoder and vision scratch, logits, the samplers' tables

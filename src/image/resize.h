@@ -7,10 +7,9 @@
 
 #include "base/result.h"
 #include "image/image.h"
+#include "tensor/patch_grid.h"
 
 namespace ocelli {
-
-inline constexpr double kAspectRatioMax = 200.0;
 
 struct ResizedSize {
   int height = 0;  // px, a positive multiple of the factor

@@ -1,7 +1,7 @@
 // Attention with an online softmax. Keys come in tiles of 16: a tile's keys are transposed to
 // [C][16] f32 once and serve every query of the call, so a score is one lane and nothing is summed
-// across lanes. Called by `model` per (sequence, kv head) and per (segment, head). The int8 cache
-// is attention_q8.h's.
+// across lanes. Called by `model` per (sequence or segment, kv head). The int8 cache is
+// attention_q8.h's.
 #include "kernels/attention.h"
 
 #include <algorithm>
@@ -43,9 +43,9 @@ OCELLI_INLINE void transpose_keys(int head_dim, int count, float* out, Load&& lo
   }
 }
 
-// Scores of Q queries against the 16 keys.   keys  // [C, 16]
+// Scores of Q queries against the 16 keys.   keys  // [C, 16]   out  // [Q, 16]
 template <int Q>
-OCELLI_INLINE void scores(const Query* queries, const float* keys, int head_dim, f32x4 (*out)[4]) {
+OCELLI_INLINE void scores(const Query* queries, const float* keys, int head_dim, float* out) {
   f32x4 acc[Q][4] = {};
   for (int c = 0; c < head_dim; ++c) {
     const float* column = keys + c * kTile;
@@ -61,36 +61,35 @@ OCELLI_INLINE void scores(const Query* queries, const float* keys, int head_dim,
     }
   }
   for (int i = 0; i < Q; ++i) {
-    for (int j = 0; j < 4; ++j) out[i][j] = acc[i][j];
+    for (int j = 0; j < 4; ++j) store(out + i * kTile + 4 * j, acc[i][j]);
   }
 }
 
-// out = out * factor + sum_j p[j] values[j], j in order.   values  // [seen, C], `stride` apart
+// out = out * factor + sum_j p[j] values[j], j in order.   values  // [seen, C]
 OCELLI_INLINE void gather(float* out, float factor, const float* p, int seen, const float* values,
-                          int64_t stride, int head_dim) {
+                          int head_dim) {
   int c = 0;
   for (; c + 16 <= head_dim; c += 16) {
     f32x4 acc[4];
     for (int i = 0; i < 4; ++i) acc[i] = load<f32x4>(out + c + 4 * i) * factor;
     for (int j = 0; j < seen; ++j) {
       const f32x4 weight = splat(p[j]);
-      const float* value = values + j * stride + c;
+      const float* value = values + j * head_dim + c;
       for (int i = 0; i < 4; ++i) acc[i] += weight * load<f32x4>(value + 4 * i);
     }
     for (int i = 0; i < 4; ++i) store(out + c + 4 * i, acc[i]);
   }
   for (; c < head_dim; c += 4) {
     f32x4 acc = load<f32x4>(out + c) * factor;
-    for (int j = 0; j < seen; ++j) acc += splat(p[j]) * load<f32x4>(values + j * stride + c);
+    for (int j = 0; j < seen; ++j) acc += splat(p[j]) * load<f32x4>(values + j * head_dim + c);
     store(out + c, acc);
   }
 }
 
 // One tile of keys for all queries of the call. first_key: index of the tile's first key.
 OCELLI_NOINLINE void attend_tile(Query* queries, int count, const float* keys, const float* values,
-                                 int64_t value_stride, int head_dim, int first_key, float scale) {
-  f32x4 s[2][4];
-  alignas(16) float p[kTile];
+                                 int head_dim, int first_key, float scale) {
+  alignas(16) float s[2 * kTile], p[kTile];
   for (int i = 0; i < count; i += 2) {
     const int pair = std::min(2, count - i);
     if (pair == 2) {
@@ -102,8 +101,8 @@ OCELLI_NOINLINE void attend_tile(Query* queries, int count, const float* keys, c
       Query& query = queries[i + j];
       const int seen = std::min(kTile, query.length - first_key);
       if (seen <= 0) continue;
-      const float factor = soften(query, seen, scale, s[j], p);
-      gather(query.out, factor, p, seen, values, value_stride, head_dim);
+      const float factor = soften(query, seen, scale, s + j * kTile, p);
+      gather(query.out, factor, p, seen, values, head_dim);
     }
   }
 }
@@ -140,26 +139,19 @@ OCELLI_NOINLINE void kv_store(const KvLayer& kv, int block, int slot, const floa
   }
 }
 
-OCELLI_NOINLINE void attention_paged(const KvLayer& kv, const int32_t* blocks, const float* q,
-                                     int64_t q_stride, int rows, int first_length, int heads,
-                                     int kv_head, float scale, float* out, int64_t out_stride) {
+OCELLI_NOINLINE void attention_paged(const KvLayer& kv, const AttentionCall& call) {
   const int head_dim = kv.head_dim;
   check_head_dim(head_dim);
-  OCELLI_CHECK(first_length >= 1 && heads % kv.kv_heads == 0);
-  if (kv.format == KvFormat::kInt8) {
-    return attention_q8(kv, blocks, q, q_stride, rows, first_length, heads, kv_head, scale, out,
-                        out_stride);
-  }
-  const int group = heads / kv.kv_heads;
-  const int queries_count = rows * group;
+  OCELLI_CHECK(call.first_length >= 1 && call.heads % kv.kv_heads == 0);
+  if (kv.format == KvFormat::kInt8) return attention_q8(kv, call);
+  const int queries_count = call.rows * (call.heads / kv.kv_heads);
   Query queries[kQueriesAtOnce];
   for (int begin = 0; begin < queries_count; begin += kQueriesAtOnce) {
     const int count = std::min(kQueriesAtOnce, queries_count - begin);
-    start_paged(queries, begin, count, group, kv_head, head_dim, first_length, q, q_stride, out,
-                out_stride);
+    start(queries, begin, count, kv, call);
     const int longest = queries[count - 1].length;
     for (int first = 0; first < longest; first += kTile) {
-      const int64_t at = block_offset(kv, blocks[first / kTile], kv_head);
+      const int64_t at = block_offset(kv, call.blocks[first / kTile], call.kv_head);
       const int filled = std::min(kTile, longest - first);
       const float* values = scratch.values;
       if (kv.format == KvFormat::kF16) {
@@ -177,32 +169,7 @@ OCELLI_NOINLINE void attention_paged(const KvLayer& kv, const int32_t* blocks, c
         transpose_keys(head_dim, filled, scratch.keys,
                        [&](int token, int c) { return load<f32x4>(k32 + token * head_dim + c); });
       }
-      attend_tile(queries, count, scratch.keys, values, head_dim, head_dim, first, scale);
-    }
-    for (int i = 0; i < count; ++i) finish(queries[i], head_dim);
-  }
-}
-
-OCELLI_NOINLINE void attention_segment(const float* q, const float* k, const float* v,
-                                       int64_t stride, int head, int head_dim, int begin, int end,
-                                       int query_begin, int query_end, float scale, float* out,
-                                       int64_t out_stride) {
-  check_head_dim(head_dim);
-  OCELLI_CHECK(begin < end);
-  const int64_t column = int64_t{head} * head_dim;
-  Query queries[kQueriesAtOnce];
-  for (int row = query_begin; row < query_end; row += kQueriesAtOnce) {
-    const int count = std::min(kQueriesAtOnce, query_end - row);
-    for (int i = 0; i < count; ++i) {
-      start(queries[i], q + (row + i) * stride + column, out + (row + i) * out_stride + column,
-            end - begin, head_dim);
-    }
-    for (int first = begin; first < end; first += kTile) {
-      const float* keys = k + first * stride + column;
-      transpose_keys(head_dim, std::min(kTile, end - first), scratch.keys,
-                     [&](int token, int c) { return load<f32x4>(keys + token * stride + c); });
-      attend_tile(queries, count, scratch.keys, v + first * stride + column, stride, head_dim,
-                  first - begin, scale);
+      attend_tile(queries, count, scratch.keys, values, head_dim, first, call.scale);
     }
     for (int i = 0; i < count; ++i) finish(queries[i], head_dim);
   }

@@ -1,7 +1,7 @@
-// Attention in f32: over the paged KV cache (decoder, causal) and inside a segment (vision tower).
-// Softmax is online, 16 keys at a time, in key order: a row's bits do not depend on the other rows
-// of the call. Surprise: slots beyond a row's length may hold anything, NaN included; they are
-// never read into a result.
+// Attention over keys and values in blocks of 16 tokens: the decoder's KV cache (causal) and the
+// segments of the vision tower. Softmax is online, in key order: a row's bits do not depend on the
+// other rows of the call. Surprise: slots beyond a row's length may hold anything, NaN included;
+// they are never read into a result.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,8 @@ namespace ocelli {
 
 inline constexpr int kKvBlock = 16;      // tokens in a KV block
 inline constexpr int kHeadDimMax = 256;  // size of the scratch; head_dim is a multiple of 4
+
+inline constexpr int kKvInt8Multiple = 8;  // what head_dim must be a multiple of for int8
 
 enum class KvFormat : uint8_t { kF32, kF16, kInt8 };
 
@@ -35,19 +37,21 @@ constexpr int64_t kv_block_bytes(KvFormat format, int kv_heads, int head_dim) {
 // Writes one token's rotated keys and values.   k, v  // [kv_heads * C] f32   slot in 0..15
 void kv_store(const KvLayer& kv, int block, int slot, const float* k, const float* v);
 
-// `rows` consecutive tokens of one sequence against the cache, for all query heads of one kv head.
-// Row i sees the tokens [0, first_length + i); blocks lists the sequence's blocks in order.
-//   q, out  // [rows, heads * C] f32 with their strides; only this kv head's columns of out are
-//   written
-void attention_paged(const KvLayer& kv, const int32_t* blocks, const float* q, int64_t q_stride,
-                     int rows, int first_length, int heads, int kv_head, float scale, float* out,
-                     int64_t out_stride);
-
-// Bidirectional attention among the rows [begin, end), for the queries [query_begin, query_end) of
-// one head.   q, k, v  // [tokens, heads * C] f32, rows `stride` apart   out  // the same with
-// out_stride
-void attention_segment(const float* q, const float* k, const float* v, int64_t stride, int head,
-                       int head_dim, int begin, int end, int query_begin, int query_end,
-                       float scale, float* out, int64_t out_stride);
+// Consecutive rows of one sequence against its part of the cache, for all query heads of one kv
+// head.
+struct AttentionCall {
+  const int32_t* blocks = nullptr;  // the sequence's, in order
+  const float* q = nullptr;         // [rows, heads * C]
+  int64_t q_stride = 0;
+  float* out = nullptr;  // [rows, heads * C]; only this kv head's columns are written
+  int64_t out_stride = 0;
+  int rows = 0;
+  int first_length = 0;  // tokens that row 0 sees, itself included
+  bool causal = true;    // row i sees i more; else all see the same: the vision tower's segments
+  int heads = 0;
+  int kv_head = 0;
+  float scale = 0.0f;
+};
+void attention_paged(const KvLayer& kv, const AttentionCall& call);
 
 }  // namespace ocelli

@@ -13,17 +13,17 @@ namespace {
 
 struct Scalar {
   static constexpr int kTokens = 4;
+  static constexpr bool kNeedsOffsets = true;
 
   template <int T, int kCells>
-  static void dot_u8(const uint8_t* cells, const int8_t* x, const int32_t* offsets,
-                     i32x4 (*acc)[2]) {
+  static void add_u8(const uint8_t* cells, const int8_t* x, i32x4 (*acc)[2]) {
     for (int t = 0; t < T; ++t) {
       for (int r = 0; r < kTileRows; ++r) {
-        int32_t sum = offsets[t];
+        int32_t sum = 0;
         for (int i = 0; i < 4 * kCells; ++i) {
           sum += cells[(i / 4) * 32 + 4 * r + i % 4] * x[t * kGroupAct + i];
         }
-        acc[t][r / 4][r % 4] = sum;
+        acc[t][r / 4][r % 4] += sum;
       }
     }
   }
@@ -52,10 +52,12 @@ Step step_of(float peak) {
   return {bits, scale > 0.0f ? 1.0f / scale : 0.0f};
 }
 
-uint8_t code_of(float x, float inverse) {
-  const float code = round_small(splat(x * inverse))[0];  // the scale's rounding may reach 127.06
-  const float bounded = code < 127.0f ? (code > -127.0f ? code : -127.0f) : 127.0f;  // NaN: 127
-  return static_cast<uint8_t>(kZeroU8 + static_cast<int>(bounded));
+typedef int8_t i8x4 __attribute__((vector_size(4)));
+
+// Codes of values x; 255 for NaN. The scale's rounding may reach 127.06.
+u8x4 codes_of(f32x4 x, float inverse) {
+  const f32x4 code = max(min(round_small(x * inverse), splat(127.0f)), splat(-127.0f));
+  return __builtin_convertvector(__builtin_convertvector(code, i32x4) + kZeroU8, u8x4);
 }
 
 }  // namespace
@@ -79,15 +81,18 @@ OCELLI_NOINLINE void kv_store_q8(const KvLayer& kv, int block, int slot, const f
       const int begin = g * kGroupAct, end = std::min(begin + kGroupAct, head_dim);
       const Step step = step_of(peak_of(k + begin, end - begin));
       store(k_to + codes + 2 * (g * kKvBlock + slot), step.bits);
-      for (int c = begin; c < begin + kGroupAct; ++c) {
-        tile[c / 4 * 32 + c % 4] = c < end ? code_of(k[c], step.inverse) : kZeroU8;
+      for (int c = begin; c < begin + kGroupAct; c += 4) {
+        store(tile + c * 8,
+              c < end ? codes_of(load<f32x4>(k + c), step.inverse) : u8x4{} + uint8_t{kZeroU8});
       }
     }
     const Step step = step_of(peak_of(v, head_dim));
     store(v_to + codes + 2 * slot, step.bits);
-    for (int c = 0; c < groups * kGroupAct; ++c) {
-      v_to[c / kTileRows * (kKvBlock * kTileRows) + slot / 4 * 32 + c % kTileRows * 4 + slot % 4] =
-          c < head_dim ? code_of(v[c], step.inverse) : kZeroU8;
+    for (int c = 0; c < head_dim; c += 4) {
+      const u8x4 four = codes_of(load<f32x4>(v + c), step.inverse);
+      uint8_t* to = v_to + c / kTileRows * (kKvBlock * kTileRows) + slot / 4 * 32 +
+                    c % kTileRows * 4 + slot % 4;
+      for (int j = 0; j < 4; ++j) to[4 * j] = four[j];
     }
   }
 }
@@ -107,21 +112,23 @@ QuantizedRows quantize_queries(const Query* queries, int count, int head_dim,
   return rows;
 }
 
-OCELLI_NOINLINE void quantize_weights(const float* p, const uint16_t* v_scales, int seen, int i,
-                                      AttentionScratch& scratch) {
+OCELLI_NOINLINE void soften_and_quantize(Query& query, const KvTiles& tiles, int seen, float scale,
+                                         int i, AttentionScratch& scratch) {
   const i32x4 lane = {0, 1, 2, 3};
-  f32x4 weights[4], best = {};
-  for (int j = 0; j < 4; ++j) {
+  alignas(16) float p[kKeysAtOnce];
+  scratch.factors[i] = soften(query, seen, scale, scratch.scores + i * kKeysAtOnce, p);
+  f32x4 best = {}, total = {};
+  for (int j = 0; j < seen; j += 4) {
+    const f32x4 scales = f16x4_to_f32(load<u16x4>(tiles.v_scales[j / kKvBlock] + j % kKvBlock));
     // Slots that are not seen may hold any scale, NaN included.
-    weights[j] =
-        select(lane + 4 * j < seen,
-               load<f32x4>(p + 4 * j) * f16x4_to_f32(load<u16x4>(v_scales + 4 * j)), f32x4{});
-    best = max(weights[j], best);
+    const f32x4 weights = select(lane + j < seen, load<f32x4>(p + j) * scales, f32x4{});
+    store(p + j, weights);
+    best = max(weights, best);
+    total += weights;
   }
   const float peak = std::max(std::max(best[0], best[1]), std::max(best[2], best[3]));
-  const f32x4 total = (weights[0] + weights[1]) + (weights[2] + weights[3]);
   int8_t* codes = scratch.codes + i * kGroupAct;
-  std::memset(codes, 0, kKvBlock);
+  std::memset(codes, 0, kGroupAct);
   scratch.offsets[i] = 0;
   scratch.scales[i] = 0.0f;
   if (!(sum_lanes(total) <= std::numeric_limits<float>::max())) {
@@ -129,30 +136,24 @@ OCELLI_NOINLINE void quantize_weights(const float* p, const uint16_t* v_scales, 
     return;
   }
   if (peak < 1e-30f) return;
-  typedef int8_t i8x4 __attribute__((vector_size(4)));
   const float inverse = 127.0f / peak;
   i32x4 sum = {};
-  for (int j = 0; j < 4; ++j) {
-    const i32x4 code = __builtin_convertvector(round_small(weights[j] * inverse), i32x4);
-    store(codes + 4 * j, __builtin_convertvector(code, i8x4));
+  for (int j = 0; j < seen; j += 4) {
+    const i32x4 code = __builtin_convertvector(round_small(load<f32x4>(p + j) * inverse), i32x4);
+    store(codes + j, __builtin_convertvector(code, i8x4));
     sum += code;
   }
   scratch.offsets[i] = -kZeroU8 * ((sum[0] + sum[1]) + (sum[2] + sum[3]));
   scratch.scales[i] = peak / 127.0f;
 }
 
-void attention_q8(const KvLayer& kv, const int32_t* blocks, const float* q, int64_t q_stride,
-                  int rows, int first_length, int heads, int kv_head, float scale, float* out,
-                  int64_t out_stride) {
+void attention_q8(const KvLayer& kv, const AttentionCall& call) {
   static const Attention attention = matmul_q8_tiers()[0].attention;
-  attention(kv, blocks, q, q_stride, rows, first_length, heads, kv_head, scale, out, out_stride);
+  attention(kv, call);
 }
 
-void attention_q8_scalar(const KvLayer& kv, const int32_t* blocks, const float* q, int64_t q_stride,
-                         int rows, int first_length, int heads, int kv_head, float scale,
-                         float* out, int64_t out_stride) {
-  attention_q8_loops<Scalar>(kv, blocks, q, q_stride, rows, first_length, heads, kv_head, scale,
-                             out, out_stride);
+void attention_q8_scalar(const KvLayer& kv, const AttentionCall& call) {
+  attention_q8_loops<Scalar>(kv, call);
 }
 
 }  // namespace ocelli

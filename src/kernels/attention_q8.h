@@ -8,10 +8,10 @@
 // value = (code - 128) * scale. Both are tiles of 8 "outputs" as u8 weights are, so the dot
 // products of matmul_q8 serve here: keys are the outputs of the scores, channels those of the mix.
 //
-// Arithmetic, per query and block of 16 keys: the query has 15 bits in groups of 32; score of a key
+// Arithmetic, per query and 32 keys: the query has 15 bits in groups of 32 channels; score of a key
 // = sum over groups of (f32(acc) * scale_q + f32(acc_fine) * fine_scale_q) * scale_k; softmax as in
-// f32; the weights times the keys' v scales become 7 bits with one scale per block; out = out *
-// factor + f32(acc) * scale_p.
+// f32; the weights times the keys' v scales become 7 bits with one scale for the 32 keys; out = out
+// * factor + f32(acc) * scale_p. What the bits cost in accuracy: README.md.
 #pragma once
 
 #include "kernels/attention.h"
@@ -21,13 +21,9 @@ namespace ocelli {
 void kv_store_q8(const KvLayer& kv, int block, int slot, const float* k, const float* v);
 
 // attention_paged for KvFormat::kInt8: the tier that matmul_q8 uses.
-void attention_q8(const KvLayer& kv, const int32_t* blocks, const float* q, int64_t q_stride,
-                  int rows, int first_length, int heads, int kv_head, float scale, float* out,
-                  int64_t out_stride);
+void attention_q8(const KvLayer& kv, const AttentionCall& call);
 
 // Its specification: the same loops on plain integer arithmetic.
-void attention_q8_scalar(const KvLayer& kv, const int32_t* blocks, const float* q, int64_t q_stride,
-                         int rows, int first_length, int heads, int kv_head, float scale,
-                         float* out, int64_t out_stride);
+void attention_q8_scalar(const KvLayer& kv, const AttentionCall& call);
 
 }  // namespace ocelli

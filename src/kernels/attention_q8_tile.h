@@ -11,11 +11,14 @@
 namespace ocelli {
 
 inline constexpr int kKeyTiles = kKvBlock / kTileRows;
+inline constexpr int kBlocksAtOnce = 2;
+inline constexpr int kKeysAtOnce = kBlocksAtOnce * kKvBlock;
+static_assert(kKeysAtOnce == kGroupAct);  // the weights of a query are one group
 
 struct AttentionScratch {
   alignas(16) uint8_t memory[45056];  // the queries' codes: quantized_rows_bytes(64, 256)
-  alignas(16) float scores[kQueriesAtOnce * kKvBlock];
-  alignas(16) int8_t codes[kQueriesAtOnce * kGroupAct];  // weights; the upper 16 of 32 stay 0
+  alignas(16) float scores[kQueriesAtOnce * kKeysAtOnce];
+  alignas(16) int8_t codes[kQueriesAtOnce * kGroupAct];  // of the weights
   float scales[kQueriesAtOnce], factors[kQueriesAtOnce];
   int32_t offsets[kQueriesAtOnce];
 };
@@ -26,11 +29,19 @@ AttentionScratch& attention_scratch();
 QuantizedRows quantize_queries(const Query* queries, int count, int head_dim,
                                AttentionScratch& scratch);
 
-// p[16] * the keys' scales -> 7-bit codes of query i.
-void quantize_weights(const float* p, const uint16_t* v_scales, int seen, int i,
-                      AttentionScratch& scratch);
+// Some blocks of one kv head.
+struct KvTiles {
+  int blocks;
+  const uint8_t *k[kBlocksAtOnce], *v[kBlocksAtOnce];
+  const uint16_t *k_scales[kBlocksAtOnce], *v_scales[kBlocksAtOnce];
+};
 
-// Scores of T queries from query i on against the 8 keys of one tile.   out  // T rows of 16
+// Softmax over query i's scores of the tiles, of which it sees `seen` keys; then its weights times
+// the keys' scales as 7-bit codes.
+void soften_and_quantize(Query& query, const KvTiles& tiles, int seen, float scale, int i,
+                         AttentionScratch& scratch);
+
+// Scores of T queries from query i on against the 8 keys of one tile.   out  // T rows of 32
 template <class Tier, int T>
 OCELLI_NOINLINE void score_tile(const uint8_t* cells, const uint16_t* k_scales, int groups,
                                 const QuantizedRows& q, int i, float* out) {
@@ -40,41 +51,48 @@ OCELLI_NOINLINE void score_tile(const uint8_t* cells, const uint16_t* k_scales, 
 #pragma clang loop unroll(disable)
   for (int g = 0; g < groups; ++g) {
     keep_pointer(cells);
-    i32x4 acc[T][2], fine[T][2];
-    Tier::template dot_u8<T, kGroupAct / 4>(cells, q.codes + at * kGroupAct, q.offsets + at, acc);
-    Tier::template dot_u8<T, kGroupAct / 4>(cells, q.fine + at * kGroupAct, q.fine_offsets + at,
-                                            fine);
-    const f32x4 low = f16x4_to_f32(load<u16x4>(k_scales));
-    const f32x4 high = f16x4_to_f32(load<u16x4>(k_scales + 4));
+    i32x4 acc[T][2];
+    f32x4 sum[T][2];
+    start_u8<Tier, T>(q.offsets + at, acc);
+    Tier::template add_u8<T, kGroupAct / 4>(cells, q.codes + at * kGroupAct, acc);
     for (int t = 0; t < T; ++t) {
-      const float scale = q.scales[at + t], fine_scale = q.fine_scales[at + t];
-      total[t][0] += (__builtin_convertvector(acc[t][0], f32x4) * scale +
-                      __builtin_convertvector(fine[t][0], f32x4) * fine_scale) *
-                     low;
-      total[t][1] += (__builtin_convertvector(acc[t][1], f32x4) * scale +
-                      __builtin_convertvector(fine[t][1], f32x4) * fine_scale) *
-                     high;
+      const float scale = q.scales[at + t];
+      sum[t][0] = __builtin_convertvector(acc[t][0], f32x4) * scale;
+      sum[t][1] = __builtin_convertvector(acc[t][1], f32x4) * scale;
+    }
+    start_u8<Tier, T>(q.fine_offsets + at, acc);
+    Tier::template add_u8<T, kGroupAct / 4>(cells, q.fine + at * kGroupAct, acc);
+    const F32x8 k_scale = f16x8_to_f32(k_scales);
+    for (int t = 0; t < T; ++t) {
+      const float scale = q.fine_scales[at + t];
+      total[t][0] += (sum[t][0] + __builtin_convertvector(acc[t][0], f32x4) * scale) * k_scale.low;
+      total[t][1] += (sum[t][1] + __builtin_convertvector(acc[t][1], f32x4) * scale) * k_scale.high;
     }
     cells += kCellBytes<false>;
     k_scales += kKvBlock;
     at += rows;
   }
   for (int t = 0; t < T; ++t) {
-    store(out + t * kKvBlock, total[t][0]);
-    store(out + t * kKvBlock + 4, total[t][1]);
+    store(out + t * kKeysAtOnce, total[t][0]);
+    store(out + t * kKeysAtOnce + 4, total[t][1]);
   }
 }
 
 // out = out * factor + weights * values of T queries from query i on.
 template <class Tier, int T>
-OCELLI_NOINLINE void mix_tile(const uint8_t* cells, int head_dim, const AttentionScratch& scratch,
-                              int i, float* const* outs) {
-  const int8_t* codes = scratch.codes + i * kGroupAct;
-  const int32_t* offsets = scratch.offsets + i;
+OCELLI_NOINLINE void mix_tiles(const KvTiles& tiles, int head_dim, const AttentionScratch& scratch,
+                               int i, float* const* outs) {
+  constexpr int kBytes = kKvBlock * kTileRows;  // a block's values of 8 channels
   for (int c = 0; c < head_dim; c += kTileRows) {
-    keep_pointer(cells);
     i32x4 acc[T][2];
-    Tier::template dot_u8<T, kKvBlock / 4>(cells, codes, offsets, acc);
+    start_u8<Tier, T>(scratch.offsets + i, acc);
+#pragma clang loop unroll(disable)
+    for (int block = 0; block < tiles.blocks; ++block) {
+      const uint8_t* cells = tiles.v[block] + c / kTileRows * kBytes;
+      keep_pointer(cells);
+      const int8_t* codes = scratch.codes + i * kGroupAct + block * kKvBlock;
+      Tier::template add_u8<T, kKvBlock / 4>(cells, codes, acc);
+    }
     for (int t = 0; t < T; ++t) {
       const float factor = scratch.factors[i + t], scale = scratch.scales[i + t];
       float* out = outs[t] + c;
@@ -82,64 +100,54 @@ OCELLI_NOINLINE void mix_tile(const uint8_t* cells, int head_dim, const Attentio
       store(out, low * factor + __builtin_convertvector(acc[t][0], f32x4) * scale);
       store(out + 4, high * factor + __builtin_convertvector(acc[t][1], f32x4) * scale);
     }
-    cells += kKvBlock * kTileRows;
   }
-}
-
-// Calls visit.template operator()<T>(i) for tiles of T queries that cover [begin, end).
-template <int kTokens, class F>
-OCELLI_INLINE void for_each_query_tile(int begin, int end, F&& visit) {
-  int i = begin;
-  if constexpr (kTokens == 8) {
-    for (; i + 8 <= end; i += 8) visit.template operator()<8>(i);
-  }
-  for (; i + 4 <= end; i += 4) visit.template operator()<4>(i);
-  for (; i < end; ++i) visit.template operator()<1>(i);
 }
 
 template <class Tier>
-void attention_q8_loops(const KvLayer& kv, const int32_t* blocks, const float* q, int64_t q_stride,
-                        int rows, int first_length, int heads, int kv_head, float scale, float* out,
-                        int64_t out_stride) {
+void attention_q8_loops(const KvLayer& kv, const AttentionCall& call) {
   const int head_dim = kv.head_dim, groups = (head_dim + kGroupAct - 1) / kGroupAct;
-  const int group = heads / kv.kv_heads;
   OCELLI_CHECK(head_dim % kTileRows == 0);
   const int64_t codes = int64_t{groups} * kGroupAct * kKvBlock;  // bytes before the scales
   const int64_t stride = kv_block_bytes(KvFormat::kInt8, 1, head_dim);
+  const int queries_count = call.rows * (call.heads / kv.kv_heads);
   AttentionScratch& scratch = attention_scratch();
   Query queries[kQueriesAtOnce];
-  for (int begin = 0; begin < rows * group; begin += kQueriesAtOnce) {
-    const int count = std::min(kQueriesAtOnce, rows * group - begin);
-    start_paged(queries, begin, count, group, kv_head, head_dim, first_length, q, q_stride, out,
-                out_stride);
+  for (int begin = 0; begin < queries_count; begin += kQueriesAtOnce) {
+    const int count = std::min(kQueriesAtOnce, queries_count - begin);
+    start(queries, begin, count, kv, call);
     const QuantizedRows rows_q8 = quantize_queries(queries, count, head_dim, scratch);
     const int longest = queries[count - 1].length;
-    int first_query = 0;  // the queries before it see nothing of the block
-    for (int first = 0; first < longest; first += kKvBlock) {
+    int first_query = 0;  // the queries before it see nothing of the tiles
+    for (int first = 0; first < longest; first += kKeysAtOnce) {
       while (queries[first_query].length <= first) ++first_query;
-      const int64_t at = (int64_t{blocks[first / kKvBlock]} * kv.kv_heads + kv_head) * stride;
-      const auto* k = static_cast<const uint8_t*>(kv.k) + at;
-      const auto* v = static_cast<const uint8_t*>(kv.v) + at;
-      const auto* k_scales = reinterpret_cast<const uint16_t*>(k + codes);
-      const auto* v_scales = reinterpret_cast<const uint16_t*>(v + codes);
-      for_each_query_tile<Tier::kTokens>(first_query, count, [&]<int T>(int i) {
-        for (int tile = 0; tile < kKeyTiles; ++tile) {
-          score_tile<Tier, T>(k + tile * codes / kKeyTiles, k_scales + tile * kTileRows, groups,
-                              rows_q8, i, scratch.scores + i * kKvBlock + tile * kTileRows);
+      KvTiles tiles;
+      tiles.blocks = std::min(kBlocksAtOnce, (longest - first + kKvBlock - 1) / kKvBlock);
+      for (int block = 0; block < tiles.blocks; ++block) {
+        const int64_t number = call.blocks[first / kKvBlock + block];
+        const int64_t at = (number * kv.kv_heads + call.kv_head) * stride;
+        tiles.k[block] = static_cast<const uint8_t*>(kv.k) + at;
+        tiles.v[block] = static_cast<const uint8_t*>(kv.v) + at;
+        tiles.k_scales[block] = reinterpret_cast<const uint16_t*>(tiles.k[block] + codes);
+        tiles.v_scales[block] = reinterpret_cast<const uint16_t*>(tiles.v[block] + codes);
+      }
+      for_each_token_tile<Tier::kTokens>(count - first_query, [&]<int T>(int t) {
+        const int i = first_query + t;
+        for (int tile = 0; tile < tiles.blocks * kKeyTiles; ++tile) {
+          const int block = tile / kKeyTiles, half = tile % kKeyTiles;
+          score_tile<Tier, T>(tiles.k[block] + half * codes / kKeyTiles,
+                              tiles.k_scales[block] + half * kTileRows, groups, rows_q8, i,
+                              scratch.scores + i * kKeysAtOnce + tile * kTileRows);
         }
       });
       for (int i = first_query; i < count; ++i) {
-        const int seen = std::min(kKvBlock, queries[i].length - first);
-        f32x4 s[4];
-        float p[kKvBlock];
-        for (int j = 0; j < 4; ++j) s[j] = load<f32x4>(scratch.scores + i * kKvBlock + 4 * j);
-        scratch.factors[i] = soften(queries[i], seen, scale, s, p);
-        quantize_weights(p, v_scales, seen, i, scratch);
+        const int seen = std::min(kKeysAtOnce, queries[i].length - first);
+        soften_and_quantize(queries[i], tiles, seen, call.scale, i, scratch);
       }
-      for_each_query_tile<Tier::kTokens>(first_query, count, [&]<int T>(int i) {
+      for_each_token_tile<Tier::kTokens>(count - first_query, [&]<int T>(int t) {
+        const int i = first_query + t;
         float* outs[T];
-        for (int t = 0; t < T; ++t) outs[t] = queries[i + t].out;
-        mix_tile<Tier, T>(v, head_dim, scratch, i, outs);
+        for (int j = 0; j < T; ++j) outs[j] = queries[i + j].out;
+        mix_tiles<Tier, T>(tiles, head_dim, scratch, i, outs);
       });
     }
     for (int i = 0; i < count; ++i) finish(queries[i], head_dim);

@@ -1,6 +1,6 @@
 // The online softmax that all attention kernels share: a running maximum, sum and weighted sum per
-// query, 16 keys at a time. Surprise: `out` holds the running weighted sum between tiles and is
-// divided at the end.
+// query, a tile of keys at a time. Surprise: `out` holds the running weighted sum between tiles and
+// is divided at the end.
 #pragma once
 
 #include <algorithm>
@@ -21,40 +21,39 @@ struct Query {
   int length;      // keys of the sequence that it sees
 };
 
-inline void start(Query& query, const float* q, float* out, int length, int head_dim) {
-  query = {q, out, -std::numeric_limits<float>::infinity(), 0.0f, length};
-  std::memset(out, 0, sizeof(float) * size_t(head_dim));
-}
-
-// The queries [begin, begin + count) of attention_paged: row by row, the kv head's heads in order.
-inline void start_paged(Query* queries, int begin, int count, int group, int kv_head, int head_dim,
-                        int first_length, const float* q, int64_t q_stride, float* out,
-                        int64_t out_stride) {
+// The queries [begin, begin + count) of a call: row by row, the kv head's heads in order.
+inline void start(Query* queries, int begin, int count, const KvLayer& kv,
+                  const AttentionCall& call) {
+  const int head_dim = kv.head_dim, group = call.heads / kv.kv_heads;
   for (int i = 0; i < count; ++i) {
     const int row = (begin + i) / group;
-    const int64_t column = (int64_t{kv_head} * group + (begin + i) % group) * head_dim;
-    start(queries[i], q + row * q_stride + column, out + row * out_stride + column,
-          first_length + row, head_dim);
+    const int64_t column = (int64_t{call.kv_head} * group + (begin + i) % group) * head_dim;
+    float* out = call.out + row * call.out_stride + column;
+    queries[i] = {call.q + row * call.q_stride + column, out,
+                  -std::numeric_limits<float>::infinity(), 0.0f,
+                  call.first_length + (call.causal ? row : 0)};
+    std::memset(out, 0, sizeof(float) * size_t(head_dim));
   }
 }
 
-// Turns the scores s of a tile, of which `seen` keys count, into weights p (0 for the others) and
-// returns the factor for what was summed before.   s // [4] vectors   p // [16]
-OCELLI_INLINE float soften(Query& query, int seen, float scale, f32x4* s, float* p) {
+// Turns the scores of a tile, of which `seen` >= 1 keys count, into weights p and returns the
+// factor for what was summed before. Both are whole vectors, `seen` rounded up; p is 0 past `seen`.
+OCELLI_INLINE float soften(Query& query, int seen, float scale, const float* scores, float* p) {
   const i32x4 lane = {0, 1, 2, 3};
   const f32x4 hidden = splat(-std::numeric_limits<float>::infinity());
   f32x4 best = hidden;
-  for (int j = 0; j < 4; ++j) {
-    s[j] = select(lane + 4 * j < seen, s[j] * scale, hidden);
-    best = max(best, s[j]);
+  for (int j = 0; j < seen; j += 4) {
+    const f32x4 score = select(lane + j < seen, load<f32x4>(scores + j) * scale, hidden);
+    store(p + j, score);
+    best = max(best, score);
   }
   const float tile_top = std::max(std::max(best[0], best[1]), std::max(best[2], best[3]));
   const float top = tile_top > query.top ? tile_top : query.top;
   const f32x4 factor = exp_f32x4(splat(query.top - top));  // 0 on the first tile: top was -inf
   f32x4 total = {};
-  for (int j = 0; j < 4; ++j) {
-    const f32x4 e = exp_f32x4(s[j] - top);
-    store(p + 4 * j, e);
+  for (int j = 0; j < seen; j += 4) {
+    const f32x4 e = exp_f32x4(load<f32x4>(p + j) - top);
+    store(p + j, e);
     total += e;
   }
   query.sum = query.sum * factor[0] + sum_lanes(total);

@@ -117,14 +117,14 @@ void hash_ops(Generator& generator, Hash& hash) {
 }
 
 void hash_attention(Generator& generator, Hash& hash) {
-  constexpr int kTokens = 41, kHeads = 4, kKvHeads = 2, kHeadDim = 24, kRows = 5;
-  constexpr int kBlocks = 3, kWidth = kHeads * kHeadDim;
+  constexpr int kTokens = 73, kHeads = 4, kKvHeads = 2, kHeadDim = 24, kRows = 5;
+  constexpr int kBlocks = 5, kWidth = kHeads * kHeadDim;
   for (KvFormat format : {KvFormat::kF16, KvFormat::kF32, KvFormat::kInt8}) {
     std::vector<uint64_t> k(static_cast<size_t>(kv_block_bytes(format, kKvHeads, kHeadDim)) *
                             kBlocks / 8);
     std::vector<uint64_t> v(k.size());
     const KvLayer kv = {k.data(), v.data(), format, kKvHeads, kHeadDim};
-    const int32_t blocks[kBlocks] = {2, 0, 1};
+    const int32_t blocks[kBlocks] = {2, 4, 1, 0, 3};
     for (int t = 0; t < kTokens; ++t) {
       const auto key = generator.values(kKvHeads * kHeadDim, 4.0f);
       const auto value = generator.values(kKvHeads * kHeadDim, 2.0f);
@@ -132,19 +132,21 @@ void hash_attention(Generator& generator, Hash& hash) {
     }
     const auto q = generator.values(kRows * kWidth, 2.0f);
     std::vector<float> out(q.size());
-    for (int h = 0; h < kKvHeads; ++h) {
-      attention_paged(kv, blocks, q.data(), kWidth, kRows, kTokens - kRows + 1, kHeads, h,
-                      0.223607f, out.data(), kWidth);
+    AttentionCall call;
+    call.blocks = blocks;
+    call.q = q.data();
+    call.out = out.data();
+    call.q_stride = call.out_stride = kWidth;
+    call.rows = kRows;
+    call.heads = kHeads;
+    call.scale = 0.223607f;
+    for (bool causal : {true, false}) {
+      call.causal = causal;
+      call.first_length = causal ? kTokens - kRows + 1 : kTokens;
+      for (call.kv_head = 0; call.kv_head < kKvHeads; ++call.kv_head) attention_paged(kv, call);
+      hash.add(out);
     }
-    hash.add(out);
   }
-  const auto qkv = generator.values(kTokens * 3 * kWidth, 3.0f);
-  std::vector<float> out(kTokens * kWidth);
-  for (int h = 0; h < kHeads; ++h) {
-    attention_segment(qkv.data(), &qkv[kWidth], &qkv[2 * kWidth], 3 * kWidth, h, kHeadDim, 2,
-                      kTokens, 2, kTokens, 0.223607f, out.data(), kWidth);
-  }
-  hash.add(out);
 }
 
 }  // namespace

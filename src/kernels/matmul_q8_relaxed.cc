@@ -28,19 +28,12 @@ OCELLI_INLINE Nibbles high_nibbles(u32x4 a, u32x4 b) {
   return {(a >> 4) & 0x0f0f0f0fu, (b >> 4) & 0x0f0f0f0fu};
 }
 
-template <int T>
-OCELLI_INLINE void start(const int32_t* offsets, i32x4 (*acc)[2]) {
-  for (int t = 0; t < T; ++t) {
-    acc[t][0] = acc[t][1] =
-        offsets == nullptr ? i32x4{} : (i32x4)wasm_v128_load32_splat(offsets + t);
-  }
-}
-
 // Engines with one instruction for four products and their 32-bit sum, over the whole range of 8
 // bits: u8 codes go in directly, or as code - 128 where bytes are signed.
 template <bool kSigned>
 struct Wide {
   static constexpr int kTokens = 8;
+  static constexpr bool kNeedsOffsets = !kSigned;
 
   template <int T>
   OCELLI_INLINE static void add_dots(Nibbles weights, const int8_t* x, i32x4 (*acc)[2]) {
@@ -54,7 +47,7 @@ struct Wide {
 
   template <int T>
   OCELLI_INLINE static void dot_u4(const uint8_t* cells, const int8_t* x, i32x4 (*acc)[2]) {
-    start<T>(nullptr, acc);
+    for (int t = 0; t < T; ++t) acc[t][0] = acc[t][1] = i32x4{};
 #pragma clang loop unroll(full)
     for (int cell = 0; cell < kGroupAct / 8; ++cell) {
       const u32x4 a = load<u32x4>(cells + 32 * cell), b = load<u32x4>(cells + 32 * cell + 16);
@@ -64,9 +57,7 @@ struct Wide {
   }
 
   template <int T, int kCells>
-  OCELLI_INLINE static void dot_u8(const uint8_t* cells, const int8_t* x, const int32_t* offsets,
-                                   i32x4 (*acc)[2]) {
-    start<T>(kSigned ? nullptr : offsets, acc);
+  OCELLI_INLINE static void add_u8(const uint8_t* cells, const int8_t* x, i32x4 (*acc)[2]) {
 #pragma clang loop unroll(full)
     for (int cell = 0; cell < kCells; ++cell) {
       u32x4 a = load<u32x4>(cells + 32 * cell), b = load<u32x4>(cells + 32 * cell + 16);
@@ -83,6 +74,7 @@ struct Wide {
 // whole group, can be added there before they are widened. u8 codes go as two nibble planes.
 struct Narrow {
   static constexpr int kTokens = 4;
+  static constexpr bool kNeedsOffsets = true;
 
   // sums[t][h] += pair sums of 4 inputs.
   template <int T>
@@ -116,11 +108,10 @@ struct Narrow {
 
   // More than two tokens at a time would spill: two planes of two halves each.
   template <int T, int kCells>
-  OCELLI_INLINE static void dot_u8(const uint8_t* cells, const int8_t* x, const int32_t* offsets,
-                                   i32x4 (*acc)[2]) {
+  OCELLI_INLINE static void add_u8(const uint8_t* cells, const int8_t* x, i32x4 (*acc)[2]) {
     if constexpr (T > 2) {
-      dot_u8<2, kCells>(cells, x, offsets, acc);
-      dot_u8<T - 2, kCells>(cells, x + 2 * kGroupAct, offsets + 2, acc + 2);
+      add_u8<2, kCells>(cells, x, acc);
+      add_u8<T - 2, kCells>(cells, x + 2 * kGroupAct, acc + 2);
     } else {
       i16x8 low[T][2] = {}, high[T][2] = {};
 #pragma clang loop unroll(full)
@@ -129,7 +120,6 @@ struct Narrow {
         add_pairs<T>(low_nibbles(a, b), x + 4 * cell, low);
         add_pairs<T>(high_nibbles(a, b), x + 4 * cell, high);
       }
-      start<T>(offsets, acc);
       for (int t = 0; t < T; ++t) {
         for (int h = 0; h < 2; ++h) acc[t][h] += widen(low[t][h]) + (widen(high[t][h]) << 4);
       }

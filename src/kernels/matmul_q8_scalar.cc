@@ -1,5 +1,6 @@
 // The specification of matmul_q8: plain loops, one output at a time. Compiled into every build,
 // because the self test compares the SIMD tiers with it bit for bit.
+#include "base/half.h"
 #include "kernels/matmul.h"
 #include "kernels/tiles.h"
 
@@ -36,8 +37,7 @@ OCELLI_NOINLINE void matmul_q8_scalar(const Linear& w, int tile_begin, int tile_
     const auto* codes =
         static_cast<const uint8_t*>(part.codes) + tile_in_part * tile_bytes(w.format, k_padded);
     const auto scale_of = [&](int g, int r) {
-      const int64_t at = (int64_t{tile_in_part} * groups + g) * kTileRows + (r & ~3);
-      return scales_to_f32(part.scales + at)[r & 3];
+      return f16_to_f32(part.scales[(int64_t{tile_in_part} * groups + g) * kTileRows + r]);
     };
     for (int m = 0; m < rows; ++m) {
       f32x4 low = {}, high = {};

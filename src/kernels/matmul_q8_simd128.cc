@@ -24,6 +24,7 @@ OCELLI_INLINE Pairs load_pairs(const int8_t* x) {
 
 struct Simd128 {
   static constexpr int kTokens = 4;
+  static constexpr bool kNeedsOffsets = true;
 
   template <int T>
   OCELLI_INLINE static void dot_u4(const uint8_t* cells, const int8_t* x, i32x4 (*out)[2]) {
@@ -49,9 +50,7 @@ struct Simd128 {
   }
 
   template <int T, int kCells>
-  OCELLI_INLINE static void dot_u8(const uint8_t* cells, const int8_t* x, const int32_t* offsets,
-                                   i32x4 (*out)[2]) {
-    for (int t = 0; t < T; ++t) out[t][0] = out[t][1] = splat_i32(offsets[t]);
+  OCELLI_INLINE static void add_u8(const uint8_t* cells, const int8_t* x, i32x4 (*out)[2]) {
     for (int cell = 0; cell < kCells; ++cell) {
       const u16x8 low = load<u16x8>(cells + 32 * cell), high = load<u16x8>(cells + 32 * cell + 16);
       const i16x8 low_even = (i16x8)(low & 255), low_odd = (i16x8)(low >> 8);

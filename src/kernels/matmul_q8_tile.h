@@ -10,7 +10,6 @@
 namespace ocelli {
 
 typedef int16_t i16x8 __attribute__((vector_size(16)));
-typedef uint16_t u16x8 __attribute__((vector_size(16)));
 
 // Lane i: a[2i] * b[2i] + a[2i+1] * b[2i+1].
 OCELLI_INLINE i32x4 dot_i16x8(i16x8 a, i16x8 b) {
@@ -27,10 +26,15 @@ OCELLI_INLINE i32x4 dot_i16x8(i16x8 a, i16x8 b) {
 
 OCELLI_INLINE i32x4 splat_i32(int32_t value) { return i32x4{value, value, value, value}; }
 
-// 0..255 as floats, without an integer conversion: 2^23 + value has the value in its low bits.
-OCELLI_INLINE f32x4 u8x4_to_f32(const uint8_t* from) {
-  const u32x4 wide = __builtin_convertvector(load<u8x4>(from), u32x4);
-  return (f32x4)(wide | 0x4b000000u) - 0x1p23f;
+// Eight of 0..255 as floats, without an integer conversion: 2^23 + value has the value in its low
+// bits.
+OCELLI_INLINE F32x8 u8x8_to_f32(const uint8_t* from) {
+  typedef uint8_t u8x8 __attribute__((vector_size(8)));
+  const u16x8 wide = __builtin_convertvector(load<u8x8>(from), u16x8);
+  const u32x4 low = __builtin_convertvector(__builtin_shufflevector(wide, wide, 0, 1, 2, 3), u32x4);
+  const u32x4 high =
+      __builtin_convertvector(__builtin_shufflevector(wide, wide, 4, 5, 6, 7), u32x4);
+  return {(f32x4)(low | 0x4b000000u) - 0x1p23f, (f32x4)(high | 0x4b000000u) - 0x1p23f};
 }
 
 // Keeps the compiler from rewriting `pointer` as base + index: vector pairs are recognised by one
@@ -47,11 +51,26 @@ struct TileQ8 {
   const uint8_t* codes;
   const uint16_t* scales;  // [groups, 8] f16
   const uint8_t* zeros;    // [groups, 8], u4 only
+  const uint8_t* ahead;    // codes that are needed next: the following tile's
   int groups;
 };
 
+// Brings the cache line at `from` nearer; WebAssembly has no other way to say so. Reading memory in
+// order alone leaves a CPU waiting: README.md, "One row".
+OCELLI_INLINE void touch(const uint8_t* from) {
+  (void)*reinterpret_cast<const volatile uint8_t*>(from);
+}
+
 template <bool kIsU4>
 inline constexpr int kCellBytes = kGroupAct * (kIsU4 ? 4 : 8);  // codes of 32 inputs x 8 rows
+
+// What add_u8 adds to: the tokens' offsets, or 0 where the tier takes code - 128 itself.
+template <class Tier, int T>
+OCELLI_INLINE void start_u8(const int32_t* offsets, i32x4 (*acc)[2]) {
+  for (int t = 0; t < T; ++t) {
+    acc[t][0] = acc[t][1] = Tier::kNeedsOffsets ? splat_i32(offsets[t]) : i32x4{};
+  }
+}
 
 // acc[t][h], lane r: the exact sum over 32 inputs for row 4h + r and token t; tokens lie side by
 // side. u4: code * x. u8: (code - 128) * x, from offsets, the tokens' -128 * sum(x).
@@ -61,7 +80,8 @@ OCELLI_INLINE void dot_group(const uint8_t* cells, const int8_t* x, const int32_
   if constexpr (kIsU4) {
     Tier::template dot_u4<T>(cells, x, acc);
   } else {
-    Tier::template dot_u8<T, kGroupAct / 4>(cells, x, offsets, acc);
+    start_u8<Tier, T>(offsets, acc);
+    Tier::template add_u8<T, kGroupAct / 4>(cells, x, acc);
   }
 }
 
@@ -70,7 +90,7 @@ template <class Tier, bool kIsU4, int T>
 OCELLI_NOINLINE void tile_rows(const TileQ8& tile, const QuantizedRows& x, int m, float* y,
                                int64_t y_stride) {
   constexpr int kSteps = (kIsU4 ? kGroupU4 : kGroupU8) / kGroupAct;
-  const uint8_t *cells = tile.codes, *zeros = tile.zeros;
+  const uint8_t *cells = tile.codes, *zeros = tile.zeros, *ahead = tile.ahead;
   const uint16_t* scales = tile.scales;
   const int64_t rows = x.rows;
   const int8_t* codes = x.codes + int64_t{m} * kGroupAct;
@@ -82,6 +102,10 @@ OCELLI_NOINLINE void tile_rows(const TileQ8& tile, const QuantizedRows& x, int m
 #pragma clang loop unroll(disable)
     for (int step = 0; step < kSteps; ++step) {
       keep_pointer(cells);
+      if constexpr (T <= 2) {
+        for (int line = 0; line < kCellBytes<kIsU4>; line += 64) touch(ahead + line);
+        ahead += kCellBytes<kIsU4>;
+      }
       i32x4 acc[T][2];
       dot_group<Tier, kIsU4, T>(cells, codes, offsets, acc);
       for (int t = 0; t < T; ++t) {
@@ -94,22 +118,64 @@ OCELLI_NOINLINE void tile_rows(const TileQ8& tile, const QuantizedRows& x, int m
       x_scales += rows;
       offsets += rows;
     }
-    const f32x4 low = scales_to_f32(scales), high = scales_to_f32(scales + 4);
+    const F32x8 scale = scales_to_f32(scales);
     scales += kTileRows;
     if constexpr (kIsU4) {
-      const f32x4 zero_low = u8x4_to_f32(zeros), zero_high = u8x4_to_f32(zeros + 4);
+      const F32x8 zero = u8x8_to_f32(zeros);
       for (int t = 0; t < T; ++t) {
         const float sum = sums[t];
-        group[t][0] -= zero_low * sum;
-        group[t][1] -= zero_high * sum;
+        group[t][0] -= zero.low * sum;
+        group[t][1] -= zero.high * sum;
       }
       zeros += kTileRows;
       sums += rows;
     }
     for (int t = 0; t < T; ++t) {
-      total[t][0] += low * group[t][0];
-      total[t][1] += high * group[t][1];
+      total[t][0] += scale.low * group[t][0];
+      total[t][1] += scale.high * group[t][1];
     }
+  }
+  for (int t = 0; t < T; ++t) {
+    store(y + t * y_stride, total[t][0]);
+    store(y + t * y_stride + 4, total[t][1]);
+  }
+}
+
+// y of T tokens += the fine passes of the dense groups.
+template <class Tier, bool kIsU4, int T>
+OCELLI_NOINLINE void dense_fine_rows(const TileQ8& tile, const QuantizedRows& x, int m, float* y,
+                                     int64_t y_stride) {
+  constexpr int kSteps = (kIsU4 ? kGroupU4 : kGroupU8) / kGroupAct;
+  const uint8_t* cells = tile.codes;
+  const uint16_t* scales = tile.scales;
+  const int64_t rows = x.rows;
+  const int8_t* codes = x.fine + int64_t{m} * kGroupAct;
+  const float* x_scales = x.fine_scales + m;
+  const int32_t* offsets = x.fine_offsets + m;
+  f32x4 total[T][2];
+  for (int t = 0; t < T; ++t) {
+    total[t][0] = load<f32x4>(y + t * y_stride);
+    total[t][1] = load<f32x4>(y + t * y_stride + 4);
+  }
+  for (int g = 0; g < x.dense_groups; g += kSteps) {
+    const F32x8 scale = scales_to_f32(scales);
+    const int steps = std::min(kSteps, x.dense_groups - g);
+#pragma clang loop unroll(disable)
+    for (int step = 0; step < steps; ++step) {
+      keep_pointer(cells);
+      i32x4 acc[T][2];
+      dot_group<Tier, kIsU4, T>(cells, codes, offsets, acc);
+      for (int t = 0; t < T; ++t) {
+        const float x_scale = x_scales[t];
+        total[t][0] += scale.low * (__builtin_convertvector(acc[t][0], f32x4) * x_scale);
+        total[t][1] += scale.high * (__builtin_convertvector(acc[t][1], f32x4) * x_scale);
+      }
+      cells += kCellBytes<kIsU4>;
+      codes += rows * kGroupAct;
+      x_scales += rows;
+      offsets += rows;
+    }
+    scales += kTileRows;
   }
   for (int t = 0; t < T; ++t) {
     store(y + t * y_stride, total[t][0]);
@@ -124,21 +190,22 @@ OCELLI_INLINE void add_fine(const uint8_t* cells, const uint16_t* scales, const 
   i32x4 acc[T][2];
   dot_group<Tier, kIsU4, T>(cells, x.fine + int64_t{entry} * kGroupAct, x.fine_offsets + entry,
                             acc);
-  const f32x4 low = scales_to_f32(scales), high = scales_to_f32(scales + 4);
+  const F32x8 scale = scales_to_f32(scales);
   for (int t = 0; t < T; ++t) {
-    const float scale = x.fine_scales[entry + t];
+    const float x_scale = x.fine_scales[entry + t];
     float* to = y + (x.fine_row[entry + t] - m) * y_stride;
-    store(to, load<f32x4>(to) + low * (__builtin_convertvector(acc[t][0], f32x4) * scale));
-    store(to + 4, load<f32x4>(to + 4) + high * (__builtin_convertvector(acc[t][1], f32x4) * scale));
+    const f32x4 before_low = load<f32x4>(to), before_high = load<f32x4>(to + 4);
+    store(to, before_low + scale.low * (__builtin_convertvector(acc[t][0], f32x4) * x_scale));
+    store(to + 4, before_high + scale.high * (__builtin_convertvector(acc[t][1], f32x4) * x_scale));
   }
 }
 
-// The fine passes of rows [m, m + count) against one tile.
+// The fine passes of rows [m, m + count) against one tile, in the groups that are not dense.
 template <class Tier, bool kIsU4>
 OCELLI_NOINLINE void fine_rows(const TileQ8& tile, const QuantizedRows& x, int m, int count,
                                float* y, int64_t y_stride) {
   constexpr int kSteps = (kIsU4 ? kGroupU4 : kGroupU8) / kGroupAct;
-  for (int g = 0; g < tile.groups * kSteps; ++g) {
+  for (int g = x.dense_groups; g < tile.groups * kSteps; ++g) {
     int32_t entry = x.fine_begin[g], end = x.fine_begin[g + 1];
     while (entry < end && x.fine_row[entry] < m) ++entry;
     while (end > entry && x.fine_row[end - 1] >= m + count) --end;
@@ -164,34 +231,30 @@ OCELLI_NOINLINE void fine_rows(const TileQ8& tile, const QuantizedRows& x, int m
   }
 }
 
+// Calls visit.template operator()<T>(t) for tiles of T tokens that cover [0, count).
+template <int kTokens, class F>
+OCELLI_INLINE void for_each_token_tile(int count, F&& visit) {
+  int t = 0;
+  if constexpr (kTokens == 8) {
+    for (; t + 8 <= count; t += 8) visit.template operator()<8>(t);
+  }
+  for (; t + 4 <= count; t += 4) visit.template operator()<4>(t);
+  if (count - t == 3) visit.template operator()<3>(t);
+  if (count - t == 2) visit.template operator()<2>(t);
+  if (count - t == 1) visit.template operator()<1>(t);
+}
+
 // Rows [m, m + count) against one tile, without the bias.
 template <class Tier, bool kIsU4>
 OCELLI_INLINE void panel_rows(const TileQ8& tile, const QuantizedRows& x, int m, int count,
                               float* y, int64_t y_stride) {
-  int t = 0;
-  if constexpr (Tier::kTokens == 8) {
-    for (; t + 8 <= count; t += 8) {
-      tile_rows<Tier, kIsU4, 8>(tile, x, m + t, y + t * y_stride, y_stride);
-    }
-  }
-  for (; t + 4 <= count; t += 4) {
-    tile_rows<Tier, kIsU4, 4>(tile, x, m + t, y + t * y_stride, y_stride);
-  }
-  float* rest = y + t * y_stride;
-  switch (count - t) {
-    case 3:
-      tile_rows<Tier, kIsU4, 3>(tile, x, m + t, rest, y_stride);
-      break;
-    case 2:
-      tile_rows<Tier, kIsU4, 2>(tile, x, m + t, rest, y_stride);
-      break;
-    case 1:
-      tile_rows<Tier, kIsU4, 1>(tile, x, m + t, rest, y_stride);
-      break;
-    default:
-      break;
-  }
-  if (x.fine_begin[x.groups()] > 0) fine_rows<Tier, kIsU4>(tile, x, m, count, y, y_stride);
+  for_each_token_tile<Tier::kTokens>(count, [&]<int T>(int t) {
+    tile_rows<Tier, kIsU4, T>(tile, x, m + t, y + t * y_stride, y_stride);
+    if (x.dense_groups > 0)
+      dense_fine_rows<Tier, kIsU4, T>(tile, x, m + t, y + t * y_stride, y_stride);
+  });
+  if (x.fine_begin[x.groups()] > x.fine_begin[x.dense_groups])
+    fine_rows<Tier, kIsU4>(tile, x, m, count, y, y_stride);
 }
 
 template <class Tier, bool kIsU4>
@@ -206,8 +269,9 @@ void matmul_q8_loops(const Linear& w, int tile_begin, int tile_end, const Quanti
     const int count = std::min(kPanelRows, rows - m);
     for_each_tile(w, tile_begin, tile_end, [&](const LinearPart& part, int tile_in_part, int tile) {
       const int64_t group = int64_t{tile_in_part} * groups * kTileRows;
-      const TileQ8 tile_q8 = {static_cast<const uint8_t*>(part.codes) + tile_in_part * bytes,
-                              part.scales + group, kIsU4 ? part.zeros + group : nullptr, groups};
+      const uint8_t* at = static_cast<const uint8_t*>(part.codes) + tile_in_part * bytes;
+      const TileQ8 tile_q8 = {at, part.scales + group, kIsU4 ? part.zeros + group : nullptr,
+                              tile_in_part + 1 < part.tiles ? at + bytes : at, groups};
       const int n = tile * kTileRows;
       float* to = y + m * y_stride + n;
       const bool whole = n + kTileRows <= w.n;

@@ -12,7 +12,7 @@ namespace ocelli {
 // error that a group adds to the row's sum, so a peak among small values needs nothing, a peak
 // above the row does. What each layer's input costs and gains: README.md.
 inline constexpr float kFineAll = 0.0f;  // attention inputs, merger, head: little work, most error
-inline constexpr float kFinePeaks = 5.0f;  // the rest
+inline constexpr float kFinePeaks = 8.0f;  // the rest
 
 struct QuantizedRows {
   int rows = 0;                 // of every array below
@@ -23,6 +23,7 @@ struct QuantizedRows {
   float* sums = nullptr;        // [k_padded/128, rows] sum of the quantised values, fine ones too
   uint8_t* has_fine = nullptr;  // [k_padded/32, rows]
   // Entries: the fine groups in the order of (group, row), see gather_fine.
+  int dense_groups = 0;             // so many groups, from the first on, have one for every row
   int32_t* fine_begin = nullptr;    // [k_padded/32 + 1] first entry of each group
   int32_t* fine_row = nullptr;      // [entries]
   int8_t* fine = nullptr;           // [entries, 32] in -127..127

@@ -10,14 +10,6 @@ namespace {
 
 typedef uint8_t u8x16 __attribute__((vector_size(16)));
 
-struct TileScales {
-  f32x4 low, high;
-};
-
-TileScales scales_of(const uint16_t* scales) {
-  return {f16x4_to_f32(load<u16x4>(scales)), f16x4_to_f32(load<u16x4>(scales + 4))};
-}
-
 // Byte 4r + j of a 16-byte half cell -> lane r, for j = 0..3: four vectors over the same 4 rows.
 OCELLI_INLINE void store_cell(u32x4 rows, i32x4 zero, f32x4 scale, float* out) {
   for (int j = 0; j < 4; ++j) {
@@ -28,7 +20,7 @@ OCELLI_INLINE void store_cell(u32x4 rows, i32x4 zero, f32x4 scale, float* out) {
 
 void panel_u4(const uint8_t* codes, const uint16_t* scales, const uint8_t* zeros, int count,
               float* out) {
-  const TileScales scale = scales_of(scales);
+  const F32x8 scale = scales_to_f32(scales);
   const i32x4 zero_low = __builtin_convertvector(load<u8x4>(zeros), i32x4);
   const i32x4 zero_high = __builtin_convertvector(load<u8x4>(zeros + 4), i32x4);
   for (int k = 0; k < count; k += 8, codes += 32, out += 8 * kTileRows) {
@@ -44,7 +36,7 @@ void panel_u4(const uint8_t* codes, const uint16_t* scales, const uint8_t* zeros
 void panel_u8(const uint8_t* codes, const uint16_t* scales, int count, float* out) {
   const i32x4 zero = {kZeroU8, kZeroU8, kZeroU8, kZeroU8};
   for (int k = 0; k < count; k += kGroupU8, scales += kTileRows) {
-    const TileScales scale = scales_of(scales);
+    const F32x8 scale = scales_to_f32(scales);
     const int end = std::min(k + kGroupU8, count);
     for (int i = k; i < end; i += 4, codes += 32, out += 4 * kTileRows) {
       store_cell(load<u32x4>(codes), zero, scale.low, out);

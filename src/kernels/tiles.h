@@ -22,12 +22,11 @@ OCELLI_INLINE void for_each_tile(const Linear& w, int tile_begin, int tile_end, 
   OCELLI_CHECK(tile >= tile_end);
 }
 
-// Four weight scales, f16 -> f32. Exact for finite scales, which is all that a container may hold;
-// half the work of f16x4_to_f32: the sign-extended bits are moved into place in one shift.
-OCELLI_INLINE f32x4 scales_to_f32(const uint16_t* from) {
-  typedef int16_t i16x4 __attribute__((vector_size(8)));
-  const i32x4 wide = __builtin_convertvector(load<i16x4>(from), i32x4);
-  return (f32x4)((u32x4)(wide << 13) & 0x8fffffffu) * 0x1p112f;
+// A tile's eight weight scales, f16 -> f32. Exact for scales that are finite and not negative, as
+// in every container (src/model/weights.cc checks); a third of the work of f16x8_to_f32.
+OCELLI_INLINE F32x8 scales_to_f32(const uint16_t* from) {
+  const U32x8 bits = load_u16x8(from);
+  return {(f32x4)(bits.low << 13) * 0x1p112f, (f32x4)(bits.high << 13) * 0x1p112f};
 }
 
 // Writes y[8 * tile + r] = sum[r] + bias for the outputs that exist.

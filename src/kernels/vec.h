@@ -12,6 +12,7 @@ namespace ocelli {
 typedef float f32x4 __attribute__((vector_size(16)));
 typedef int32_t i32x4 __attribute__((vector_size(16)));
 typedef uint32_t u32x4 __attribute__((vector_size(16)));
+typedef uint16_t u16x8 __attribute__((vector_size(16)));
 typedef uint16_t u16x4 __attribute__((vector_size(8)));
 typedef uint8_t u8x4 __attribute__((vector_size(4)));
 typedef double f64x2 __attribute__((vector_size(16)));
@@ -46,13 +47,35 @@ OCELLI_INLINE f32x4 abs(f32x4 a) { return (f32x4)((i32x4)a & 0x7fffffff); }
 // The fixed order of every sum over lanes: (0 + 1) + (2 + 3).
 OCELLI_INLINE float sum_lanes(f32x4 a) { return (a[0] + a[1]) + (a[2] + a[3]); }
 
+// Eight values as two vectors.
+struct U32x8 {
+  u32x4 low, high;
+};
+struct F32x8 {
+  f32x4 low, high;
+};
+
+// One load for both halves: of two extending loads V8 13, when it revectorises, may take the wrong
+// address (README.md, "Revectorisation").
+OCELLI_INLINE U32x8 load_u16x8(const uint16_t* from) {
+  const u16x8 all = load<u16x8>(from);
+  return {__builtin_convertvector(__builtin_shufflevector(all, all, 0, 1, 2, 3), u32x4),
+          __builtin_convertvector(__builtin_shufflevector(all, all, 4, 5, 6, 7), u32x4)};
+}
+
 // f16 bits -> f32, equal to f16_to_f32 in base/half.h.
-OCELLI_INLINE f32x4 f16x4_to_f32(u16x4 bits) {
-  const u32x4 wide = __builtin_convertvector(bits, u32x4);
+OCELLI_INLINE f32x4 f16x4_to_f32(u32x4 wide) {
   const u32x4 rest = wide & 0x7fffu;
   const f32x4 magnitude = (f32x4)(rest << 13) * 0x1p112f;
   const u32x4 special = (u32x4)(rest >= 0x7c00u) & 0x7f800000u;
   return (f32x4)((u32x4)magnitude | special | ((wide & 0x8000u) << 16));
+}
+OCELLI_INLINE f32x4 f16x4_to_f32(u16x4 bits) {
+  return f16x4_to_f32(__builtin_convertvector(bits, u32x4));
+}
+OCELLI_INLINE F32x8 f16x8_to_f32(const uint16_t* from) {
+  const U32x8 bits = load_u16x8(from);
+  return {f16x4_to_f32(bits.low), f16x4_to_f32(bits.high)};
 }
 
 // f32 -> f16 bits, round to nearest even, equal to f32_to_f16 in base/half.h.

@@ -51,6 +51,7 @@ Result<Decoder> Decoder::make(const TextConfig& c, const Weights& weights, Pool&
   OCELLI_TRY(d.logits_, Buffer<float>::make(int64_t{logit_rows_max} * round_up(c.vocab, kTileRows),
                                             "the logits"));
   d.tasks_.reserve(static_cast<size_t>(rows_max) * c.kv_heads);
+  d.run_of_.resize(static_cast<size_t>(rows_max));
   return d;
 }
 
@@ -68,14 +69,11 @@ std::span<float> Decoder::logits(int index) {
           static_cast<size_t>(config_->vocab)};
 }
 
-void Decoder::norm_rows(const float* x, const float* weight, int rows) {
+void Decoder::add_and_norm(int64_t row, bool has_branch, const float* weight) {
   const int64_t width = config_->hidden;
-  projection_.pool().parallel(rows, [&](int, int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
-      rms_norm(x + row * width, weight, config_->hidden, config_->rms_eps,
-               normed_.data() + row * width);
-    }
-  });
+  float *stream = hidden_.data() + row * width, *normed = normed_.data() + row * width;
+  if (has_branch) add(stream, normed, width);
+  rms_norm(stream, weight, config_->hidden, config_->rms_eps, normed);
 }
 
 void Decoder::attention(const KvLayer& kv, std::span<const RowRun> runs) {
@@ -88,19 +86,26 @@ void Decoder::attention(const KvLayer& kv, std::span<const RowRun> runs) {
       }
     }
   }
-  const int64_t stride = int64_t{config_->heads} * config_->head_dim;
-  const float scale = 1.0f / std::sqrt(static_cast<float>(config_->head_dim));
-  projection_.pool().parallel(static_cast<int64_t>(tasks_.size()),
-                              [&](int, int64_t begin, int64_t end) {
-                                for (int64_t i = begin; i < end; ++i) {
-                                  const AttentionTask& task = tasks_[i];
-                                  const RowRun& run = runs[task.run];
-                                  const int64_t at = (run.row_begin + task.row_begin) * stride;
-                                  attention_paged(kv, run.blocks, q_.data() + at, stride, task.rows,
-                                                  run.cached + task.row_begin + 1, config_->heads,
-                                                  task.kv_head, scale, mixed_.data() + at, stride);
-                                }
-                              });
+  AttentionCall all;
+  all.q_stride = all.out_stride = int64_t{config_->heads} * config_->head_dim;
+  all.heads = config_->heads;
+  all.scale = 1.0f / std::sqrt(static_cast<float>(config_->head_dim));
+  projection_.pool().parallel(
+      static_cast<int64_t>(tasks_.size()), [&](int, int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+          const AttentionTask& task = tasks_[i];
+          const RowRun& run = runs[task.run];
+          const int64_t at = (run.row_begin + task.row_begin) * all.q_stride;
+          AttentionCall call = all;
+          call.blocks = run.blocks;
+          call.q = q_.data() + at;
+          call.out = mixed_.data() + at;
+          call.rows = task.rows;
+          call.first_length = run.cached + task.row_begin + 1;
+          call.kv_head = task.kv_head;
+          attention_paged(kv, call);
+        }
+      });
 }
 
 void Decoder::layer(int index, int rows, std::span<const RowRun> runs, KvPool& pool) {
@@ -110,60 +115,58 @@ void Decoder::layer(int index, int rows, std::span<const RowRun> runs, KvPool& p
   const int64_t hidden = c.hidden, q_width = int64_t{c.heads} * c.head_dim,
                 kv_width = int64_t{c.kv_heads} * c.head_dim, ffn = c.intermediate,
                 half = c.head_dim / 2;
-  float* branch = normed_.data();  // o_proj and down_proj write where the norm was
+  float* normed = normed_.data();  // also o_proj's and down_proj's output, until it is added
 
-  norm_rows(hidden_.data(), w.input_norm, rows);  // [T, D]
   const ProjectionOutput qkv[] = {
       {&w.q, q_.data(), q_width}, {&w.k, k_.data(), kv_width}, {&w.v, v_.data(), kv_width}};
-  projection_.run(normed_.data(), rows, hidden, qkv, kFineAll);  // [T, H*C] [T, K*C] [T, K*C]
+  projection_.run(normed, rows, hidden, qkv, kFineAll, [&](int64_t row) {
+    add_and_norm(row, index > 0, w.input_norm);
+  });  // [T, H*C] [T, K*C] [T, K*C]
   projection_.pool().parallel(rows, [&](int, int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const float *cos = cos_.data() + row * half, *sin = sin_.data() + row * half;
+      float* k = k_.data() + row * kv_width;
       rope_half(q_.data() + row * q_width, c.heads, c.head_dim, cos, sin);
-      rope_half(k_.data() + row * kv_width, c.kv_heads, c.head_dim, cos, sin);
+      rope_half(k, c.kv_heads, c.head_dim, cos, sin);
+      const RowRun& run = runs[run_of_[row]];
+      const int64_t position = run.cached + row - run.row_begin;
+      kv_store(kv, run.blocks[position / kKvBlock], static_cast<int>(position % kKvBlock), k,
+               v_.data() + row * kv_width);
     }
   });
-  for (const RowRun& run : runs) {
-    for (int i = 0; i < run.rows; ++i) {
-      const int position = run.cached + i;
-      const int64_t at = (run.row_begin + i) * kv_width;
-      kv_store(kv, run.blocks[position / kKvBlock], position % kKvBlock, k_.data() + at,
-               v_.data() + at);
-    }
-  }
   attention(kv, runs);  // [T, H*C]
-  const ProjectionOutput o[] = {{&w.o, branch, hidden}};
-  projection_.run(mixed_.data(), rows, q_width, o, kFineAll);  // [T, D]
-  add(hidden_.data(), branch, rows * hidden);
+  const ProjectionOutput o[] = {{&w.o, normed, hidden}};
+  projection_.run(mixed_.data(), rows, q_width, o, kFineAll, [](int64_t) {});  // [T, D]
 
-  norm_rows(hidden_.data(), w.post_norm, rows);
   const ProjectionOutput gate_up[] = {{&w.gate, gate_.data(), ffn}, {&w.up, up_.data(), ffn}};
-  projection_.run(normed_.data(), rows, hidden, gate_up, kFinePeaks);  // [T, F] [T, F]
-  projection_.pool().parallel(rows, [&](int, int64_t begin, int64_t end) {
-    silu_mul(gate_.data() + begin * ffn, up_.data() + begin * ffn, (end - begin) * ffn,
-             gate_.data() + begin * ffn);
-  });
-  const ProjectionOutput down[] = {{&w.down, branch, hidden}};
-  projection_.run(gate_.data(), rows, ffn, down, kFinePeaks);  // [T, D]
-  add(hidden_.data(), branch, rows * hidden);
+  projection_.run(normed, rows, hidden, gate_up, kFinePeaks,
+                  [&](int64_t row) { add_and_norm(row, true, w.post_norm); });  // [T, F] [T, F]
+  const ProjectionOutput down[] = {{&w.down, normed, hidden}};
+  projection_.run(gate_.data(), rows, ffn, down, kFinePeaks, [&](int64_t row) {
+    float* gate = gate_.data() + row * ffn;
+    silu_mul(gate, up_.data() + row * ffn, ffn, gate);
+  });  // [T, D]
 }
 
 void Decoder::forward(int rows, std::span<const RowRun> runs, KvPool& kv,
                       std::span<const int> logit_rows) {
+  for (size_t run = 0; run < runs.size(); ++run) {
+    const auto first = run_of_.begin() + runs[run].row_begin;
+    std::fill(first, first + runs[run].rows, static_cast<int32_t>(run));
+  }
   for (int i = 0; i < config_->layers; ++i) layer(i, rows, runs, kv);
   if (logit_rows.empty()) return;
   const int64_t hidden = config_->hidden;
   for (size_t i = 0; i < logit_rows.size(); ++i) {
     OCELLI_CHECK(logit_rows[i] >= static_cast<int>(i) && logit_rows[i] < rows);
     if (logit_rows[i] == static_cast<int>(i)) continue;
-    std::memmove(hidden_.data() + i * hidden, hidden_.data() + logit_rows[i] * hidden,
-                 hidden * sizeof(float));
+    for (float* x : {hidden_.data(), normed_.data()})
+      std::memmove(x + i * hidden, x + logit_rows[i] * hidden, hidden * sizeof(float));
   }
-  const int count = static_cast<int>(logit_rows.size());
-  norm_rows(hidden_.data(), weights_->norm, count);
   const ProjectionOutput head[] = {
       {&weights_->lm_head, logits_.data(), round_up(config_->vocab, kTileRows)}};
-  projection_.run(normed_.data(), count, hidden, head, kFineAll);  // [S, V]
+  projection_.run(normed_.data(), static_cast<int>(logit_rows.size()), hidden, head, kFineAll,
+                  [&](int64_t row) { add_and_norm(row, true, weights_->norm); });  // [S, V]
 }
 
 }  // namespace ocelli

@@ -45,7 +45,8 @@ class Decoder {
   };
   void layer(int index, int rows, std::span<const RowRun> runs, KvPool& kv);
   void attention(const KvLayer& kv, std::span<const RowRun> runs);
-  void norm_rows(const float* x, const float* weight, int rows);
+  // A row of the branch (o_proj's or down_proj's output) joins the stream, which is then normed.
+  void add_and_norm(int64_t row, bool has_branch, const float* weight);
 
   const TextConfig* config_ = nullptr;
   const Weights* weights_ = nullptr;
@@ -53,6 +54,7 @@ class Decoder {
   MropeTable rope_{TextConfig{}};
   Buffer<float> hidden_, normed_, q_, k_, v_, mixed_, gate_, up_, logits_, cos_, sin_;
   std::vector<AttentionTask> tasks_;
+  std::vector<int32_t> run_of_;  // [rows] index of the row's run in this step
 };
 
 }  // namespace ocelli

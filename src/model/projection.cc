@@ -28,25 +28,19 @@ Result<Projection> Projection::make(Pool& pool, bool fast, int rows_max, int k_m
   return projection;
 }
 
-void Projection::run(const float* x, int rows, int64_t x_stride,
-                     std::span<const ProjectionOutput> outputs, float fine_ratio) {
-  const int k = outputs[0].weights->k;
-  int64_t tiles_total = 0;
-  bool quantise = false;
+QuantizedRows Projection::codes_for(int rows, std::span<const ProjectionOutput> outputs) {
   for (const ProjectionOutput& output : outputs) {
-    tiles_total += output.weights->tiles();
-    quantise |= fast_ && is_packed(*output.weights);
+    if (fast_ && is_packed(*output.weights))
+      return quantized_rows_at(scratch_.data(), rows, round_up(output.weights->k, kGroupU4));
   }
-  QuantizedRows codes{};
-  if (quantise) {
-    codes = quantized_rows_at(scratch_.data(), rows, round_up(k, kGroupU4));
-    pool_->parallel(rows, [&](int, int64_t begin, int64_t end) {
-      for (int64_t row = begin; row < end; ++row) {
-        quantize_row(x + row * x_stride, k, codes, static_cast<int>(row), fine_ratio);
-      }
-    });
-    gather_fine(codes);
-  }
+  return {};
+}
+
+void Projection::multiply(const float* x, int rows, int64_t x_stride,
+                          std::span<const ProjectionOutput> outputs, QuantizedRows& codes) {
+  if (codes.rows > 0) gather_fine(codes);
+  int64_t tiles_total = 0;
+  for (const ProjectionOutput& output : outputs) tiles_total += output.weights->tiles();
   // The tiles of all outputs form one range, so one dispatch serves them all.
   pool_->parallel(tiles_total, [&](int, int64_t begin, int64_t end) {
     int64_t first = 0;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include <utility>
 
 #include "base/check.h"
@@ -23,6 +24,22 @@ int64_t patch_values(const VisionConfig& c) {
 int widest_row(const VisionConfig& c) {
   const int merged = c.hidden * c.merge * c.merge;
   return std::max({static_cast<int>(patch_values(c)), merged, c.intermediate, 3 * c.hidden, c.out});
+}
+
+// Reference compute attends in f32.
+KvFormat kv_format(const VisionConfig& c, bool fast) {
+  return fast && c.hidden / c.heads % kKvInt8Multiple == 0 ? KvFormat::kInt8 : KvFormat::kF32;
+}
+
+// Blocks of tokens for the keys and values of one block of the ViT: each segment begins a new one.
+int64_t kv_blocks(int64_t patches, int64_t segments) { return patches / kKvBlock + segments; }
+
+// Windows of an image of `units` units, at most: whole ones, and those cut at two edges, which the
+// longest allowed shape has most of.
+int64_t segments_max(const VisionConfig& c, int64_t units) {
+  const double side = c.window / c.merge / c.patch, area = static_cast<double>(units);
+  const double edges = std::sqrt(area * kAspectRatioMax) + std::sqrt(area / kAspectRatioMax);
+  return static_cast<int64_t>(area / (side * side) + edges / side) + 2;
 }
 
 }  // namespace
@@ -59,6 +76,7 @@ Result<VisionTower> VisionTower::make(const VisionConfig& c, const Weights& weig
   VisionTower tower;
   tower.config_ = &c;
   tower.weights_ = &weights;
+  tower.kv_format_ = kv_format(c, fast);
   const int widest = widest_row(c);
   OCELLI_TRY(tower.projection_, Projection::make(pool, fast, kSliceRows, widest));
   const auto buffer = [&] {
@@ -70,8 +88,11 @@ Result<VisionTower> VisionTower::make(const VisionConfig& c, const Weights& weig
   return tower;
 }
 
-int64_t VisionJob::bytes(const VisionConfig& c, int64_t patches) {
-  return patches * 5 * c.hidden * 4 + patches / (c.merge * c.merge) * (c.out * 4 + 8);
+int64_t VisionJob::bytes(const VisionConfig& c, int64_t patches, bool fast) {
+  const int64_t units = patches / (c.merge * c.merge);
+  const int64_t kv = 2 * kv_blocks(patches, segments_max(c, units)) *
+                     kv_block_bytes(kv_format(c, fast), c.heads, c.hidden / c.heads);
+  return patches * 3 * c.hidden * 4 + kv + units * (c.out * 4 + 8);
 }
 
 Result<VisionJob> VisionJob::make(VisionTower& tower, const PatchGrid& grid, PatchSource patches) {
@@ -81,12 +102,22 @@ Result<VisionJob> VisionJob::make(VisionTower& tower, const PatchGrid& grid, Pat
   job.tower_ = &tower;
   job.grid_ = grid;
   job.patches_ = std::move(patches);
-  OCELLI_TRY(job.x_, Buffer<float>::make(count * c.hidden, "the image's vision rows"));
-  OCELLI_TRY(job.qkv_, Buffer<float>::make(count * 3 * c.hidden, "the image's vision rows"));
-  OCELLI_TRY(job.mixed_, Buffer<float>::make(count * c.hidden, "the image's vision rows"));
+  job.order_ = window_order(grid, c);
+  const char* what = "the image's vision rows";
+  OCELLI_TRY(job.x_, Buffer<float>::make(count * c.hidden, what));
+  OCELLI_TRY(job.q_, Buffer<float>::make(count * c.hidden, what));
+  OCELLI_TRY(job.mixed_, Buffer<float>::make(count * c.hidden, what));
   OCELLI_TRY(job.merged_,
              Buffer<float>::make(grid.tokens(c.merge) * c.out, "the image's merged rows"));
-  job.order_ = window_order(grid, c);
+  const auto segments =
+      static_cast<int64_t>(std::max<size_t>(job.order_.window_end.size(), grid.t));
+  const int64_t blocks = kv_blocks(count, segments);
+  const int64_t half = blocks * kv_block_bytes(tower.kv_format_, c.heads, c.hidden / c.heads);
+  OCELLI_TRY(job.kv_memory_, Buffer<uint8_t>::make(2 * half, what));
+  job.kv_ = {job.kv_memory_.data(), job.kv_memory_.data() + half, tower.kv_format_, c.heads,
+             c.hidden / c.heads};
+  job.blocks_.resize(static_cast<size_t>(blocks));
+  std::iota(job.blocks_.begin(), job.blocks_.end(), 0);
   job.place_.resize(job.order_.units.size());
   for (size_t place = 0; place < job.place_.size(); ++place)
     job.place_[job.order_.units[place]] = static_cast<int32_t>(place);
@@ -114,6 +145,14 @@ std::span<const int32_t> VisionJob::segment_ends() const {
   const std::vector<int>& full = tower_->config_->full_blocks;
   const bool whole_frames = std::find(full.begin(), full.end(), block_) != full.end();
   return whole_frames ? frame_end_ : order_.window_end;
+}
+
+int VisionJob::segment_begin(int64_t segment) const {
+  return segment == 0 ? 0 : segment_ends()[static_cast<size_t>(segment - 1)];
+}
+
+int VisionJob::segment_block(int64_t segment) const {
+  return segment_begin(segment) / kKvBlock + static_cast<int>(segment);
 }
 
 int64_t VisionJob::attention_work(bool whole_frames) const {
@@ -194,7 +233,8 @@ int64_t VisionJob::slice() {
     stage_ = static_cast<Stage>(std::to_underlying(stage_) + 1);
     if (stage_ == Stage::kDone) {
       x_ = {};
-      qkv_ = {};
+      q_ = {};
+      kv_memory_ = {};
       mixed_ = {};
     }
   }
@@ -208,8 +248,8 @@ void VisionJob::embed(int64_t begin, int64_t rows) {
     patches_(begin + from, begin + to, tower_->normed_.data() + from * width);
   });
   const ProjectionOutput out[] = {{&tower_->weights_->patch_embed, tower_->gate_.data(), d}};
-  tower_->projection_.run(tower_->normed_.data(), static_cast<int>(rows), width, out,
-                          kFineAll);  // [P, Dv]
+  tower_->projection_.run(tower_->normed_.data(), static_cast<int>(rows), width, out, kFineAll,
+                          [](int64_t) {});  // [P, Dv]
   for (int64_t row = 0; row < rows; row += unit) {
     const int64_t place = place_[(begin + row) / unit] * unit;
     std::memcpy(x_.data() + place * d, tower_->gate_.data() + row * d, unit * d * sizeof(float));
@@ -222,15 +262,14 @@ void VisionJob::qkv(int64_t begin, int64_t rows) {
   const int64_t d = c.hidden;
   const int head_dim = c.hidden / c.heads, quarter = head_dim / 4;
   float* normed = tower_->normed_.data();
-  tower_->projection_.pool().parallel(rows, [&](int, int64_t from, int64_t to) {
-    for (int64_t row = from; row < to; ++row) {
-      rms_norm(x_.data() + (begin + row) * d, w.norm1, c.hidden, c.rms_eps, normed + row * d);
-    }
-  });
-  const ProjectionOutput out[] = {{&w.qkv, qkv_.data() + begin * 3 * d, 3 * d}};
-  tower_->projection_.run(normed, static_cast<int>(rows), d, out, kFinePeaks);  // [P, 3, H, C]
+  float* qkv = tower_->gate_.data();
+  const ProjectionOutput out[] = {{&w.qkv, qkv, 3 * d}};
+  tower_->projection_.run(normed, static_cast<int>(rows), d, out, kFinePeaks, [&](int64_t row) {
+    rms_norm(x_.data() + (begin + row) * d, w.norm1, c.hidden, c.rms_eps, normed + row * d);
+  });  // [P, 3, H, C]
   const int unit = c.merge * c.merge, columns = grid_.w / c.merge;
   const int units_per_frame = (grid_.h / c.merge) * columns;
+  const std::span<const int32_t> ends = segment_ends();
   tower_->projection_.pool().parallel(rows, [&](int, int64_t from, int64_t to) {
     float cos[kHeadDimMax / 2], sin[kHeadDimMax / 2];
     for (int64_t row = from; row < to; ++row) {
@@ -244,29 +283,43 @@ void VisionJob::qkv(int64_t begin, int64_t rows) {
         cos[quarter + i] = cos_[x * quarter + i];
         sin[quarter + i] = sin_[x * quarter + i];
       }
-      float* q = qkv_.data() + (begin + row) * 3 * d;
+      float* q = qkv + row * 3 * d;
       rope_half(q, 2 * c.heads, head_dim, cos, sin);  // k lies right behind q
+      std::memcpy(q_.data() + (begin + row) * d, q, static_cast<size_t>(d) * sizeof(float));
+      const auto place = static_cast<int32_t>(begin + row);
+      const int64_t segment = std::upper_bound(ends.begin(), ends.end(), place) - ends.begin();
+      const int at = place - segment_begin(segment);
+      kv_store(kv_, segment_block(segment) + at / kKvBlock, at % kKvBlock, q + d, q + 2 * d);
     }
   });
 }
 
 void VisionJob::attention(int64_t begin, int64_t rows) {
   const VisionConfig& c = *tower_->config_;
-  const int64_t d = c.hidden, end = begin + rows;
-  const int head_dim = c.hidden / c.heads;
-  const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
+  const int64_t end = begin + rows;
+  AttentionCall all;
+  all.q_stride = all.out_stride = c.hidden;
+  all.causal = false;
+  all.heads = c.heads;
+  all.scale = 1.0f / std::sqrt(static_cast<float>(c.hidden / c.heads));
   const std::span<const int32_t> ends = segment_ends();
   tower_->projection_.pool().parallel(c.heads, [&](int, int64_t from, int64_t to) {
-    auto segment = std::upper_bound(ends.begin(), ends.end(), static_cast<int32_t>(begin));
-    for (; segment != ends.end(); ++segment) {
-      const int first = segment == ends.begin() ? 0 : segment[-1];
+    int64_t segment =
+        std::upper_bound(ends.begin(), ends.end(), static_cast<int32_t>(begin)) - ends.begin();
+    for (; segment < static_cast<int64_t>(ends.size()); ++segment) {
+      const int64_t first = segment_begin(segment);
       if (first >= end) break;
-      const int query_begin = static_cast<int>(std::max<int64_t>(first, begin));
-      const int query_end = static_cast<int>(std::min<int64_t>(*segment, end));
+      const int64_t last = ends[static_cast<size_t>(segment)];
+      const int64_t at = std::max(first, begin);
+      AttentionCall call = all;
+      call.blocks = blocks_.data() + segment_block(segment);
+      call.q = q_.data() + at * c.hidden;
+      call.out = mixed_.data() + at * c.hidden;
+      call.rows = static_cast<int>(std::min(last, end) - at);
+      call.first_length = static_cast<int>(last - first);
       for (int64_t head = from; head < to; ++head) {
-        attention_segment(qkv_.data(), qkv_.data() + d, qkv_.data() + 2 * d, 3 * d,
-                          static_cast<int>(head), head_dim, first, *segment, query_begin, query_end,
-                          scale, mixed_.data(), d);
+        call.kv_head = static_cast<int>(head);
+        attention_paged(kv_, call);
       }
     }
   });
@@ -281,20 +334,19 @@ void VisionJob::mlp(int64_t begin, int64_t rows) {
   float *x = x_.data() + begin * d, *normed = tower_->normed_.data();
   float *gate = tower_->gate_.data(), *up = tower_->up_.data();
   const ProjectionOutput proj[] = {{&w.proj, normed, d}};
-  projection.run(mixed_.data() + begin * d, count, d, proj, kFinePeaks);
-  add(x, normed, rows * d);
-  projection.pool().parallel(rows, [&](int, int64_t from, int64_t to) {
-    for (int64_t row = from; row < to; ++row)
-      rms_norm(x + row * d, w.norm2, c.hidden, c.rms_eps, normed + row * d);
-  });
+  projection.run(mixed_.data() + begin * d, count, d, proj, kFinePeaks, [](int64_t) {});
   const ProjectionOutput gate_up[] = {{&w.gate, gate, ffn}, {&w.up, up, ffn}};
-  projection.run(normed, count, d, gate_up, kFinePeaks);
-  projection.pool().parallel(rows, [&](int, int64_t from, int64_t to) {
-    silu_mul(gate + from * ffn, up + from * ffn, (to - from) * ffn, gate + from * ffn);
+  projection.run(normed, count, d, gate_up, kFinePeaks, [&](int64_t row) {
+    add(x + row * d, normed + row * d, d);
+    rms_norm(x + row * d, w.norm2, c.hidden, c.rms_eps, normed + row * d);
   });
   const ProjectionOutput down[] = {{&w.down, normed, d}};
-  projection.run(gate, count, ffn, down, kFinePeaks);
-  add(x, normed, rows * d);
+  projection.run(gate, count, ffn, down, kFinePeaks, [&](int64_t row) {
+    silu_mul(gate + row * ffn, up + row * ffn, ffn, gate + row * ffn);
+  });
+  projection.pool().parallel(rows, [&](int, int64_t from, int64_t to) {
+    add(x + from * d, normed + from * d, (to - from) * d);
+  });
 }
 
 void VisionJob::merge(int64_t begin, int64_t rows) {
@@ -306,18 +358,16 @@ void VisionJob::merge(int64_t begin, int64_t rows) {
   const int count = static_cast<int>(units);
   float *normed = tower_->normed_.data(), *middle = tower_->gate_.data(),
         *last = tower_->up_.data();
-  projection.pool().parallel(rows, [&](int, int64_t from, int64_t to) {
-    for (int64_t row = from; row < to; ++row) {
-      rms_norm(x_.data() + (begin + row) * d, w.merger_norm, c.hidden, c.rms_eps, normed + row * d);
-    }
-  });
   const ProjectionOutput in[] = {{&w.merger_in, middle, merged}};
-  projection.run(normed, count, merged, in, kFineAll);  // [U, 4*Dv]
-  projection.pool().parallel(units, [&](int, int64_t from, int64_t to) {
-    gelu(middle + from * merged, (to - from) * merged);
-  });
+  projection.run(normed, count, merged, in, kFineAll, [&](int64_t row) {
+    for (int64_t patch = row * unit; patch < (row + 1) * unit; ++patch) {
+      rms_norm(x_.data() + (begin + patch) * d, w.merger_norm, c.hidden, c.rms_eps,
+               normed + patch * d);
+    }
+  });  // [U, 4*Dv]
   const ProjectionOutput outputs[] = {{&w.merger_out, last, out}};
-  projection.run(middle, count, merged, outputs, kFineAll);  // [U, D]
+  projection.run(middle, count, merged, outputs, kFineAll,
+                 [&](int64_t row) { gelu(middle + row * merged, merged); });  // [U, D]
   for (int64_t i = 0; i < units; ++i) {
     const int64_t number = order_.units[begin / unit + i];
     std::memcpy(merged_.data() + number * out, last + i * out, out * sizeof(float));

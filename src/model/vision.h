@@ -10,6 +10,7 @@
 
 #include "base/buffer.h"
 #include "format/manifest.h"
+#include "kernels/attention.h"
 #include "model/projection.h"
 #include "model/weights.h"
 #include "tensor/patch_grid.h"
@@ -41,13 +42,14 @@ class VisionTower {
   const VisionConfig* config_ = nullptr;
   const Weights* weights_ = nullptr;
   Projection projection_;
+  KvFormat kv_format_ = KvFormat::kF32;
   Buffer<float> normed_, gate_, up_;  // [slice, widest]
 };
 
 class VisionJob {
  public:
   // Bytes a job of `patches` patches holds until it is done (the merged rows outlive it).
-  static int64_t bytes(const VisionConfig& config, int64_t patches);
+  static int64_t bytes(const VisionConfig& config, int64_t patches, bool fast);
   static Result<VisionJob> make(VisionTower& tower, const PatchGrid& grid, PatchSource patches);
 
   // Works for about `budget` multiply-adds, at least one slice. True when the job is done.
@@ -68,6 +70,9 @@ class VisionJob {
   int64_t stage_work(Stage stage) const;            // multiply-adds per row
   int64_t attention_work(bool whole_frames) const;  // of kAttention, in one kind of block
   std::span<const int32_t> segment_ends() const;
+  // First row of a segment, and its first block of keys and values.
+  int segment_begin(int64_t segment) const;
+  int segment_block(int64_t segment) const;
 
   VisionTower* tower_ = nullptr;
   PatchGrid grid_;
@@ -76,7 +81,10 @@ class VisionJob {
   std::vector<int32_t> place_;      // [units] place of each unit, the inverse of order_.units
   std::vector<int32_t> frame_end_;  // cumulative patches after each frame pair
   std::vector<float> cos_, sin_;    // [max(h, w), C/4]
-  Buffer<float> x_, qkv_, mixed_, merged_;
+  std::vector<int32_t> blocks_;     // 0, 1, 2, ...: a segment's blocks follow each other
+  Buffer<float> x_, q_, mixed_, merged_;
+  Buffer<uint8_t> kv_memory_;
+  KvLayer kv_;  // keys and values of the current block of the ViT
   Stage stage_ = Stage::kEmbed;
   int block_ = 0;
   int64_t row_ = 0;

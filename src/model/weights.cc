@@ -1,10 +1,13 @@
 // Binding: names and shapes of models/FORMAT.md section 4, checked before a pointer is kept.
 #include "model/weights.h"
 
+#include <algorithm>
 #include <array>
 
 namespace ocelli {
 namespace {
+
+constexpr uint16_t kF16Max = 0x7bff;  // 65504
 
 struct FormatName {
   WeightFormat format;
@@ -85,6 +88,13 @@ Result<LinearPart> WeightLoader::bind_part(const std::string& name, WeightFormat
   };
   OCELLI_TRY(const void* scales, side(".scales", Dtype::kF16));
   part.scales = static_cast<const uint16_t*>(scales);
+  uint16_t largest = 0;  // as bits: negative, infinite and NaN ones are above all others
+  for (int64_t i = 0; i < tiles * groups * kTileRows; ++i)
+    largest = std::max(largest, part.scales[i]);
+  if (largest > kF16Max) {
+    return fail(Status::kTensorDtype,
+                "tensor " + name + ".scales has values that are negative or not finite", name);
+  }
   if (format == WeightFormat::kU4) {
     OCELLI_TRY(const void* zeros, side(".zeros", Dtype::kU8));
     part.zeros = static_cast<const uint8_t*>(zeros);

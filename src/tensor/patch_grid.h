@@ -7,6 +7,9 @@
 
 namespace ocelli {
 
+// Images whose sides differ by more are refused.
+inline constexpr double kAspectRatioMax = 200.0;
+
 struct PatchGrid {
   int t = 0;  // pairs of frames; 1 for a still image
   int h = 0;  // patch rows of one frame

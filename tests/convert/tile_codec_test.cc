@@ -43,6 +43,7 @@ TEST(AwqWord, TheWorkedRowOfTheSpecification) {
   }
 }
 
+// Negative scales, which the format has not, become positive ones of mirrored codes.
 TEST(RepackAwq, KeepsEveryCodeZeroAndScaleInAnyTileRange) {
   std::mt19937 random(3);
   constexpr int kN = 8 * 37, kK = 256;
@@ -62,15 +63,17 @@ TEST(RepackAwq, KeepsEveryCodeZeroAndScaleInAnyTileRange) {
         const int column = begin * 8 + n;
         const uint8_t byte =
             codes[static_cast<size_t>((n / 8 * (kK / 8) + k / 8) * 32 + n % 8 * 4 + k % 4)];
-        const int code = k % 8 < 4 ? byte & 15 : byte >> 4;
-        ASSERT_EQ(code, static_cast<int>(awq_nibble(
+        const uint16_t scale = scales[static_cast<size_t>(k / 128 * kN + column)];
+        const unsigned mirror = scale & 0x8000u ? 15u : 0u;
+        const unsigned code = (k % 8 < 4 ? byte & 15u : byte >> 4u) ^ mirror;
+        ASSERT_EQ(code, static_cast<unsigned>(awq_nibble(
                             qweight[static_cast<size_t>(k * kN / 8 + column / 8)], column % 8)))
             << n << " " << k;
         const auto group = static_cast<size_t>((n / 8 * 2 + k / 128) * 8 + n % 8);
         ASSERT_EQ(
-            zeros[group],
+            zeros[group] ^ mirror,
             awq_nibble(qzeros[static_cast<size_t>(k / 128 * kN / 8 + column / 8)], column % 8));
-        ASSERT_EQ(out_scales[group], scales[static_cast<size_t>(k / 128 * kN + column)]);
+        ASSERT_EQ(out_scales[group], scale & 0x7fffu);
       }
     }
   }

@@ -31,7 +31,7 @@ TEST(Assume, AnswersGoOnFromThereAndGiveAllBack) {
   std::vector<int32_t> answers[2];
   for (std::vector<int32_t>& answer : answers) {
     const Reply reply = engine.open(ask(kText), "");
-    const int before = stats(engine)["kv_blocks_free"];
+    const int before = stats(engine)["kv_blocks_free"].get<int>();
     ASSERT_EQ(assume(engine, reply, 32), 0);
     EXPECT_EQ(stats(engine)["kv_blocks_free"], before - 2);
     answer = finish(engine, reply);

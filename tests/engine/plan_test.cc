@@ -69,13 +69,15 @@ Manifest three_billion() {
 TEST(Plan, ThreeBillionFitWasmWithTheWholeContext) {
   EngineOptions options;
   options.context = 32768;
+  options.kv = KvFormat::kInt8;
   const auto plan = plan_memory(three_billion(), options);
   ASSERT_TRUE(plan) << plan.error().message;
   std::printf("3B, u4 layers, u8 vision and embedding, 32k: %s\n",
               plan_json(three_billion(), *plan).c_str());
   EXPECT_EQ(plan->context, 32768);
   EXPECT_EQ(plan->kv_blocks, 32768 / 16 + 8);
-  EXPECT_EQ(plan->kv_bytes, int64_t{plan->kv_blocks} * 16 * 36864);  // 36 KiB a token
+  // A token: 36 layers, 2 kv heads, keys and values of 128 bytes and 4 scales of 2 bytes.
+  EXPECT_EQ(plan->kv_bytes, int64_t{plan->kv_blocks} * 16 * 36 * 2 * 2 * (128 + 8));
   EXPECT_GT(plan->weights_bytes, 2300 * kMiB);
   EXPECT_LT(plan->weights_bytes, 2700 * kMiB);
   // At least the logits of 8 sequences and the tables of 8 samplers.
@@ -84,6 +86,25 @@ TEST(Plan, ThreeBillionFitWasmWithTheWholeContext) {
   EXPECT_LE(plan->resident_bytes(), int64_t{1} << 32);
   EXPECT_EQ(plan->resident_bytes(),
             plan->weights_bytes + plan->kv_bytes + plan->activations_bytes + plan->reserve_bytes);
+  options.image_tokens_max = 1024;
+  EXPECT_LE(plan_memory(three_billion(), options)->total_bytes(), 3900 * kMiB);
+
+  options.kv = KvFormat::kF16;
+  const auto halves = plan_memory(three_billion(), options);
+  ASSERT_TRUE(halves);
+  EXPECT_EQ(halves->kv_bytes, int64_t{halves->kv_blocks} * 16 * 36864);  // 36 KiB a token
+}
+
+TEST(Plan, Int8NeedsWholeTilesOfChannels) {
+  Manifest manifest = three_billion();
+  manifest.config.text.head_dim = 20;
+  EngineOptions options;
+  options.context = 1024;
+  EXPECT_EQ(plan_memory(manifest, options)->kv_format, KvFormat::kF16);
+  options.kv = KvFormat::kInt8;
+  const auto refused = plan_memory(manifest, options);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().param, "kv");
 }
 
 TEST(Plan, TheContextIsHalvedUntilItFits) {
@@ -132,8 +153,10 @@ TEST(Plan, GrowsWithEachOption) {
   const MemoryPlan wide = *plan_memory(manifest, options);
   EXPECT_GT(wide.kv_bytes, small.kv_bytes);
   EXPECT_GE(wide.activations_bytes - small.activations_bytes, int64_t{8} * 151936 * 12);
+  options.kv = KvFormat::kF16;
+  const int64_t halves = plan_memory(manifest, options)->kv_bytes;
   options.fast = false;  // keys and values in f32
-  EXPECT_EQ(plan_memory(manifest, options)->kv_bytes, 2 * wide.kv_bytes);
+  EXPECT_EQ(plan_memory(manifest, options)->kv_bytes, 2 * halves);
   options.image_tokens_max = 100;
   EXPECT_LT(plan_memory(manifest, options)->image_bytes, small.image_bytes);
 }

@@ -154,6 +154,19 @@ TEST(WeightLoader, RefusesOtherShapesAndDtypes) {
   expect_bind_fails(changed, config, Status::kTensorShape, name);
 }
 
+TEST(WeightLoader, RefusesScalesThatAreNegativeOrNotFinite) {
+  const ModelConfig config = small_model(true);
+  const std::string name = "model.layers.0.mlp.up_proj";
+  for (const uint16_t bad : {0x8001, 0xbc00, 0x7c00, 0x7e00, 0xfc00}) {
+    Tensors changed(config, WeightFormat::kU4);
+    TensorView& scales = changed.at(name + ".scales");
+    std::vector<uint16_t> values(scales.data.size() / 2, 0x3c00);
+    values[values.size() - 3] = bad;
+    scales.data = {reinterpret_cast<const uint8_t*>(values.data()), scales.data.size()};
+    expect_bind_fails(changed, config, Status::kTensorDtype, name + ".scales");
+  }
+}
+
 // Replaces one matrix by parts of 1 and the rest of its tiles.
 Tensors with_parts(const Tensors& whole, const std::string& name, WeightFormat second) {
   Tensors out = whole;

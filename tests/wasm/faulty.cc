@@ -9,41 +9,22 @@
 
 #include "kernels/attention.h"
 
+using ocelli::AttentionCall;
 using ocelli::KvLayer;
 
 extern "C" {
 
-void __real__ZN6ocelli15attention_pagedERKNS_7KvLayerEPKiPKfxiiiifPfx(
-    const KvLayer& kv, const int32_t* blocks, const float* q, int64_t q_stride, int rows,
-    int first_length, int heads, int kv_head, float scale, float* out, int64_t out_stride);
+void __real__ZN6ocelli15attention_pagedERKNS_7KvLayerERKNS_13AttentionCallE(
+    const KvLayer& kv, const AttentionCall& call);
 
-void __wrap__ZN6ocelli15attention_pagedERKNS_7KvLayerEPKiPKfxiiiifPfx(
-    const KvLayer& kv, const int32_t* blocks, const float* q, int64_t q_stride, int rows,
-    int first_length, int heads, int kv_head, float scale, float* out, int64_t out_stride) {
-  if (!emscripten_is_main_runtime_thread()) __builtin_trap();
-  __real__ZN6ocelli15attention_pagedERKNS_7KvLayerEPKiPKfxiiiifPfx(
-      kv, blocks, q, q_stride, rows, first_length, heads, kv_head, scale, out, out_stride);
-}
-
-void __real__ZN6ocelli17attention_segmentEPKfS1_S1_xiiiiiifPfx(const float* q, const float* k,
-                                                               const float* v, int64_t stride,
-                                                               int head, int head_dim, int begin,
-                                                               int end, int query_begin,
-                                                               int query_end, float scale,
-                                                               float* out, int64_t out_stride);
-
-void __wrap__ZN6ocelli17attention_segmentEPKfS1_S1_xiiiiiifPfx(const float* q, const float* k,
-                                                               const float* v, int64_t stride,
-                                                               int head, int head_dim, int begin,
-                                                               int end, int query_begin,
-                                                               int query_end, float scale,
-                                                               float* out, int64_t out_stride) {
+void __wrap__ZN6ocelli15attention_pagedERKNS_7KvLayerERKNS_13AttentionCallE(
+    const KvLayer& kv, const AttentionCall& call) {
   if (!emscripten_is_main_runtime_thread()) {
+    if (call.causal) __builtin_trap();
     [[maybe_unused]] static void* volatile taken;
     for (;;) taken = ::operator new(size_t{1} << 30);
   }
-  __real__ZN6ocelli17attention_segmentEPKfS1_S1_xiiiiiifPfx(
-      q, k, v, stride, head, head_dim, begin, end, query_begin, query_end, scale, out, out_stride);
+  __real__ZN6ocelli15attention_pagedERKNS_7KvLayerERKNS_13AttentionCallE(kv, call);
 }
 
 }  // extern "C"

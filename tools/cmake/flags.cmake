@@ -19,7 +19,10 @@ if(OCELLI_VARIANT)
   endif()
   if(ocelli_toolchain STREQUAL "emscripten")
     add_compile_options(-pthread)
-    add_link_options(-pthread)
+    # Sources are compiled with -O3; at link time it would make Binaryen inline every function with one caller, so all
+    # of a kernel's tiles into its outer loop, and reorder loads and stores: V8 then runs that loop in baseline code to
+    # its end, and revectorises it wrongly or not at all (src/kernels/README.md).
+    add_link_options(-pthread -O1)
   else()
     set(ocelli_threads 0)
   endif()

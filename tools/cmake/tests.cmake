@@ -80,8 +80,7 @@ if(ocelli_toolchain STREQUAL "emscripten")
   add_executable(ocelli_faulty "${CMAKE_SOURCE_DIR}/tests/wasm/faulty.cc")
   target_link_libraries(ocelli_faulty PRIVATE ocelli_core_flags ocelli_abi)
   target_link_options(ocelli_faulty PRIVATE ${ocelli_module_options}
-    -Wl,--wrap=_ZN6ocelli15attention_pagedERKNS_7KvLayerEPKiPKfxiiiifPfx
-    -Wl,--wrap=_ZN6ocelli17attention_segmentEPKfS1_S1_xiiiiiifPfx)
+    -Wl,--wrap=_ZN6ocelli15attention_pagedERKNS_7KvLayerERKNS_13AttentionCallE)
   set_target_properties(ocelli_faulty PROPERTIES SUFFIX ".mjs" OUTPUT_NAME ocelli
     RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/faulty")
 endif()

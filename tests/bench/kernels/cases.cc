@@ -86,15 +86,22 @@ Case paged_case(KvFormat format, int context, int rows) {
     auto out = std::make_shared<std::vector<float>>(q->size());
     Work work;
     work.run = [=, &pool] {
-      const int64_t stride = kHeads * kHeadDim;
+      AttentionCall all;
+      all.blocks = table->data();
+      all.q_stride = all.out_stride = kHeads * kHeadDim;
+      all.heads = kHeads;
+      all.scale = 1.0f / std::sqrt(float(kHeadDim));
       const int batches = (rows + kRowsAtOnce - 1) / kRowsAtOnce;
       pool.parallel(int64_t{batches} * kKvHeads, [&](int, int64_t begin, int64_t end) {
         for (int64_t task = begin; task < end; ++task) {
           const int row = static_cast<int>(task / kKvHeads) * kRowsAtOnce;
-          const int count = std::min(kRowsAtOnce, rows - row);
-          attention_paged(layer, table->data(), q->data() + row * stride, stride, count,
-                          context + row + 1, kHeads, static_cast<int>(task % kKvHeads),
-                          1.0f / std::sqrt(float(kHeadDim)), out->data() + row * stride, stride);
+          AttentionCall call = all;
+          call.q = q->data() + row * all.q_stride;
+          call.out = out->data() + row * all.out_stride;
+          call.rows = std::min(kRowsAtOnce, rows - row);
+          call.first_length = context + row + 1;
+          call.kv_head = static_cast<int>(task % kKvHeads);
+          attention_paged(layer, call);
         }
       });
     };
@@ -112,25 +119,47 @@ Case paged_case(KvFormat format, int context, int rows) {
 
 // The vision tower's attention: one segment of `tokens`, all heads.
 Case segment_case(const char* kind, int tokens) {
-  constexpr int kHeads = 16, kHeadDim = 80;
+  constexpr int kHeads = 16, kHeadDim = 80, kRowsAtOnce = 256, kWidth = kHeads * kHeadDim;
+  const int blocks = tokens / kKvBlock;
+  const int64_t bytes = blocks * kv_block_bytes(KvFormat::kInt8, kHeads, kHeadDim);
   Case one;
   one.name =
       std::string("vision attention, ") + kind + " of " + std::to_string(tokens) + " patches";
-  one.macs = 2.0 * kHeads * kHeadDim * tokens * tokens;
-  one.bytes = 4.0 * 3 * kHeads * kHeadDim * tokens;
+  one.macs = 2.0 * kWidth * tokens * tokens;
+  one.bytes = 2.0 * static_cast<double>(bytes) + 4.0 * kWidth * tokens;
   one.prepare = [=](Pool& pool) {
-    const int64_t width = int64_t{kHeads} * kHeadDim;
-    auto qkv = std::make_shared<std::vector<float>>(normal_values(tokens * 3 * width, 9));
-    auto out = std::make_shared<std::vector<float>>(static_cast<size_t>(tokens * width));
+    auto k = memory<uint8_t>(bytes), v = memory<uint8_t>(bytes);
+    const KvLayer layer{k.get(), v.get(), KvFormat::kInt8, kHeads, kHeadDim};
+    auto q = std::make_shared<std::vector<float>>(normal_values(int64_t{tokens} * kWidth, 9));
+    auto out = std::make_shared<std::vector<float>>(q->size());
+    auto table = std::make_shared<std::vector<int32_t>>();
+    for (int i = 0; i < blocks; ++i) table->push_back(i);
+    for (int token = 0; token < tokens; ++token) {
+      const float* row = q->data() + int64_t{token} * kWidth;
+      kv_store(layer, token / kKvBlock, token % kKvBlock, row, row);
+    }
     Work work;
     work.run = [=, &pool] {
-      pool.parallel(kHeads, [&](int, int64_t begin, int64_t end) {
-        for (int64_t head = begin; head < end; ++head) {
-          attention_segment(qkv->data(), qkv->data() + width, qkv->data() + 2 * width, 3 * width,
-                            static_cast<int>(head), kHeadDim, 0, tokens, 0, tokens,
-                            1.0f / std::sqrt(float(kHeadDim)), out->data(), width);
-        }
-      });
+      (void)k, (void)v;  // held as long as the case: the layer has bare pointers
+      AttentionCall all;
+      all.blocks = table->data();
+      all.q_stride = all.out_stride = kWidth;
+      all.causal = false;
+      all.first_length = tokens;
+      all.heads = kHeads;
+      all.scale = 1.0f / std::sqrt(float(kHeadDim));
+      for (int row = 0; row < tokens; row += kRowsAtOnce) {
+        pool.parallel(kHeads, [&](int, int64_t begin, int64_t end) {
+          AttentionCall call = all;
+          call.q = q->data() + int64_t{row} * kWidth;
+          call.out = out->data() + int64_t{row} * kWidth;
+          call.rows = std::min(kRowsAtOnce, tokens - row);
+          for (int64_t head = begin; head < end; ++head) {
+            call.kv_head = static_cast<int>(head);
+            attention_paged(layer, call);
+          }
+        });
+      }
     };
     return work;
   };
@@ -168,10 +197,10 @@ void add_row_cases(std::vector<Case>& cases) {
     for (const int width : {2048, 11008}) {
       for (const auto& [name, ratio] :
            {std::pair{"quantize", kFinePeaks}, std::pair{"quantize, fine", kFineAll}}) {
-        cases.push_back(rows_case(name, rows, width, 1.0,
-                                  [=](float* x, float*, QuantizedRows& out, int row) {
-                                    quantize_row(x, width, out, row, ratio);
-                                  }));
+        cases.push_back(
+            rows_case(name, rows, width, 1.0, [=](float* x, float*, QuantizedRows& out, int row) {
+              quantize_row(x, width, out, row, ratio);
+            }));
       }
     }
     cases.push_back(
@@ -192,8 +221,7 @@ std::vector<Case> all_cases() {
   for (Case& one : matmul_cases()) cases.push_back(std::move(one));
   for (const KvFormat format : {KvFormat::kF16, KvFormat::kInt8})
     for (const int rows : {1, 8, 128})
-      for (const int context : {0, 4096, 16384})
-        cases.push_back(paged_case(format, context, rows));
+      for (const int context : {0, 4096, 16384}) cases.push_back(paged_case(format, context, rows));
   cases.push_back(segment_case("window", 64));
   cases.push_back(segment_case("image", 4096));
   add_row_cases(cases);
