@@ -1,6 +1,6 @@
 // Owns the whole flow of AI.run: engine, request, answer. Called by index.ts and the command. Surprise: the engine opens
 // at the first use and again after a crash, so createAI() itself neither waits nor fails.
-import type { Compute } from './abi/calls.ts';
+import type { Compute, KvFormat } from './abi/calls.ts';
 import type { VariantName } from './abi/variants.ts';
 import { badRequest, fromCore, OcelliError } from './errors.ts';
 import { packageRoot, processorCount } from './host.ts';
@@ -29,8 +29,15 @@ export interface AIOptions {
   thread?: 'worker' | 'inline';
   /** Compute threads, 1 to 64; the number of processors (at most 8) by default. */
   threads?: number;
+  /**
+   * Node on x64: lets V8 make 256-bit operations of pairs of 128-bit ones, for all modules that this process compiles from
+   * then on. On by default; the core is tested with it first, and compiled without it when it computes anything else.
+   */
+  revectorise?: boolean;
   /** 'fast' (default): int8 activations. 'reference': f32 ones. */
   compute?: Compute;
+  /** The KV cache of fast compute: 'f16' (default) or 'int8': half the memory, faster in long contexts, less exact. */
+  kv?: KvFormat;
   /** Tokens of prompt and answer together, at most the model's own limit. */
   context?: number;
   /** Requests computed at the same time. */
@@ -206,12 +213,14 @@ async function openFor(options: AIOptions): Promise<Engine> {
     threads: options.threads ?? (inWorker && !options.tokenizerOnly ? await processorCount() : 1),
     open: {
       ...(options.compute && { compute: options.compute }),
+      ...(options.kv && { kv: options.kv }),
       ...(options.context !== undefined && { context: options.context }),
       ...(options.sequencesMax !== undefined && { sequences_max: options.sequencesMax }),
       ...(options.imageTokensMax !== undefined && { image_tokens_max: options.imageTokensMax }),
       ...(options.memoryBytesMax !== undefined && { memory_bytes_max: options.memoryBytesMax }),
     },
     ...(options.variant && { variant: options.variant }),
+    ...(options.revectorise !== undefined && { revectorise: options.revectorise }),
     ...(options.wasm && { wasm: options.wasm }),
     ...(options.tokenizerOnly && { tokenizerOnly: true }),
   };

@@ -29,6 +29,7 @@ interface NodeModules {
   'node:fs': typeof import('node:fs');
   'node:worker_threads': typeof import('node:worker_threads');
   'node:os': typeof import('node:os');
+  'node:v8': typeof import('node:v8');
   'node:url': typeof import('node:url');
 }
 

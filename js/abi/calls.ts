@@ -13,11 +13,14 @@ export interface Instance {
 }
 
 export type Compute = 'fast' | 'reference';
+/** How the KV cache of fast compute stores keys and values. */
+export type KvFormat = 'f16' | 'int8';
 
 /** The options JSON of ocelli_open() and ocelli_plan(). */
 export interface OpenOptions {
   threads?: number;
   compute?: Compute;
+  kv?: KvFormat;
   context?: number;
   sequences_max?: number;
   image_tokens_max?: number;

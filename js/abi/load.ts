@@ -5,6 +5,7 @@ import { OcelliError } from '../errors.ts';
 import { isNode, nodeModule, packageRoot, readUrl } from '../host.ts';
 import { type Calls, createCalls, type Instance } from './calls.ts';
 import { createMemory } from './memory.ts';
+import { canRevectorise, setRevectorisation, unseen } from './revectorise.ts';
 import {
   type Features,
   probeFeatures,
@@ -15,11 +16,16 @@ import {
 } from './variants.ts';
 import { wasiImports } from './wasi.ts';
 
+/** How long the self test is repeated, so that it meets optimised code too. */
+const optimisingMs = 100;
+
 export interface LoadOptions {
   variant?: VariantName;
   /** A single-thread module that the host has compiled already (edge isolates cannot compile). */
   wasm?: WebAssembly.Module;
   threads: number;
+  /** Whether V8 may use 256-bit operations where it can (revectorise.ts); true by default. */
+  revectorise?: boolean;
 }
 
 export interface LoadedCore {
@@ -28,6 +34,8 @@ export interface LoadedCore {
   variant: VariantName | 'custom';
   /** How many threads the module can use. */
   threads: number;
+  /** Whether the module was compiled with V8's revectorisation. */
+  revectorised: boolean;
   /** Ends helper threads, if any. */
   stop(): void;
 }
@@ -39,16 +47,17 @@ export async function loadCore(options: LoadOptions): Promise<LoadedCore> {
       calls: createCalls(startPlain(options.wasm)),
       variant: 'custom',
       threads: 1,
+      revectorised: false,
       stop: () => undefined,
     };
   }
-  if (options.variant) return await loadNamed(options.variant, options.threads);
+  if (options.variant) return await loadNamed(options.variant, options);
   const features = probeFeatures();
   const reasons: string[] = [];
   for (const variant of variants) {
     // One thread needs no threaded module; the plain one starts faster and needs no helpers.
     if (variant.threads && options.threads === 1) continue;
-    const core = await start(variant, features, options.threads);
+    const core = await start(variant, features, options);
     if (typeof core !== 'string') return core;
     reasons.push(`${variant.name}: ${core}`);
   }
@@ -69,13 +78,13 @@ function noVariant(reasons: readonly string[]): OcelliError {
   );
 }
 
-async function loadNamed(name: VariantName, threads: number): Promise<LoadedCore> {
+async function loadNamed(name: VariantName, options: LoadOptions): Promise<LoadedCore> {
   const variant = variants.find((row) => row.name === name);
   if (!variant) {
     const names = variants.map((row) => row.name).join(', ');
     throw new OcelliError(500, 'no_variant', `variant ${name} does not exist; there are ${names}`);
   }
-  const core = await start(variant, probeFeatures(), threads);
+  const core = await start(variant, probeFeatures(), options);
   if (typeof core !== 'string') return core;
   throw new OcelliError(500, 'no_variant', `variant ${name} cannot run: ${core}`);
 }
@@ -84,23 +93,49 @@ async function loadNamed(name: VariantName, threads: number): Promise<LoadedCore
 async function start(
   variant: Variant,
   features: Features,
-  threads: number,
+  { threads, revectorise = true }: LoadOptions,
 ): Promise<LoadedCore | string> {
   const reason = unfit(variant, features);
   if (reason) return reason;
-  const module = await compile(new URL(variant.wasm, packageRoot));
+  const url = new URL(variant.wasm, packageRoot);
+  const wide = revectorise && canRevectorise();
+  if (wide) await setRevectorisation(true);
+  const module = await compile(url);
   if (!module) return `${variant.wasm} is not built`;
-  const core = await instantiate(variant, module, threads);
-  if (core.calls.selfTest()) return core;
-  core.stop();
+  const core = await verified(variant, module, threads, wide);
+  if (core) return core;
+  if (wide) {
+    await setRevectorisation(false);
+    const again = await compile(url, unseen);
+    const plain = again && (await verified(variant, again, threads, false));
+    if (plain) return plain;
+  }
   return 'its self test computes wrong values here';
+}
+
+/** The started core when it passes its self test, else null. */
+async function verified(
+  variant: Variant,
+  module: WebAssembly.Module,
+  threads: number,
+  revectorised: boolean,
+): Promise<LoadedCore | null> {
+  const core = { ...(await instantiate(variant, module, threads)), revectorised };
+  // V8 optimises, and revectorises, while the first rounds run: the last ones test that code.
+  const until = performance.now() + (revectorised ? optimisingMs : 0);
+  let passed = true;
+  do passed = core.calls.selfTest();
+  while (passed && performance.now() < until);
+  if (passed) return core;
+  core.stop();
+  return null;
 }
 
 async function instantiate(
   variant: Variant,
   module: WebAssembly.Module,
   threads: number,
-): Promise<LoadedCore> {
+): Promise<Omit<LoadedCore, 'revectorised'>> {
   const { name, glue } = variant;
   if (!glue) {
     const calls = createCalls(startPlain(module));
@@ -110,18 +145,24 @@ async function instantiate(
   return { calls: createCalls(instance), variant: name, threads, stop };
 }
 
-/** Null when there is no such file. */
-async function compile(url: URL): Promise<WebAssembly.Module | null> {
+/** Null when there is no such file. `change`: what to make of the bytes before. */
+async function compile(
+  url: URL,
+  change?: (bytes: Uint8Array) => Uint8Array<ArrayBuffer>,
+): Promise<WebAssembly.Module | null> {
   if (url.protocol === 'file:' && isNode) {
     const { existsSync } = await nodeModule('node:fs');
     if (!existsSync(url)) return null;
-    return await WebAssembly.compile((await readUrl(url)) as Uint8Array<ArrayBuffer>);
+    const bytes = await readUrl(url);
+    return await WebAssembly.compile(change ? change(bytes) : (bytes as Uint8Array<ArrayBuffer>));
   }
   const response = await fetch(url);
   if (!response.ok) {
     await response.body?.cancel();
     return null;
   }
+  if (change)
+    return await WebAssembly.compile(change(new Uint8Array(await response.arrayBuffer())));
   const streams = response.headers.get('content-type')?.startsWith('application/wasm');
   if (streams && typeof WebAssembly.compileStreaming === 'function') {
     return await WebAssembly.compileStreaming(response);

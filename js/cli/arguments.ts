@@ -41,6 +41,8 @@ const engineOptions: Record<string, Option> = {
     oneOf: ['fast', 'reference'],
     help: 'int8 (default) or f32 activations',
   },
+  'no-revectorise': { kind: 'flag', help: 'without 256-bit operations (Node on x64 has them)' },
+  kv: { kind: 'text', value: 'FORMAT', oneOf: ['int8', 'f16'], help: 'the KV cache (f16)' },
   context: { kind: 'integer', value: 'N', least: 1, help: 'tokens of prompt and answer together' },
 };
 // What the converter writes and how it says so.
@@ -205,6 +207,8 @@ export const commands: Record<string, Command> = {
       threads: engineOptions['threads'] as Option,
       variant: engineOptions['variant'] as Option,
       compute: engineOptions['compute'] as Option,
+      kv: engineOptions['kv'] as Option,
+      'no-revectorise': engineOptions['no-revectorise'] as Option,
       json: { kind: 'flag', help: 'print one JSON object' },
       help: helpOption,
     },

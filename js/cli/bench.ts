@@ -2,7 +2,7 @@
 // Surprise: it drives the core in this thread, step by step, so that time inside the core and time beside it are known
 // apart; an application has the engine in a worker, which computes the same.
 import { availableParallelism, cpus } from 'node:os';
-import type { Calls, Compute } from '../abi/calls.ts';
+import type { Calls, Compute, KvFormat } from '../abi/calls.ts';
 import { loadCore, type LoadedCore } from '../abi/load.ts';
 import type { VariantName } from '../abi/variants.ts';
 import { demoModel } from '../ai.ts';
@@ -64,17 +64,20 @@ export async function bench(given: Given): Promise<number> {
 async function open(given: Given, { prompt, steps, context, batch }: Sizes): Promise<Opened> {
   const variant = given.text('variant') as VariantName | undefined;
   const compute = (given.text('compute') ?? 'fast') as Compute;
+  const kv = given.text('kv') as KvFormat | undefined;
   const threads = given.number('threads') ?? (await processorCount());
   const source = sourceFrom(given.text('model') ?? demoModel);
   const start = performance.now();
   const bytes = await source.manifest();
   const manifest = parseManifest(bytes);
-  const core = await loadCore({ threads, ...(variant && { variant }) });
+  const revectorise = !given.flag('no-revectorise');
+  const core = await loadCore({ threads, revectorise, ...(variant && { variant }) });
   const compileMs = performance.now() - start;
   try {
     const engine = core.calls.open(bytes, {
       threads: core.threads,
       compute,
+      ...(kv && { kv }),
       // Room for all sequences of a phase, and for the template around a text.
       context: Math.min(
         batch * (Math.max(prompt, context) + steps + batch + 64) + 512,
@@ -132,6 +135,7 @@ function measure({ core, engine, manifest, compute, compileMs, loadMs }: Opened,
     precision: manifest.precision,
     variant: core.variant,
     threads: core.threads,
+    revectorised: core.revectorised,
     compute,
     node: process.version,
     v8: process.versions.v8,

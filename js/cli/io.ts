@@ -2,7 +2,7 @@
 // Surprise: progress is only drawn on a terminal, or with --verbose one line at the end.
 import { readFile } from 'node:fs/promises';
 import { type AI, type AIOptions, createAI } from '../ai.ts';
-import type { Compute } from '../abi/calls.ts';
+import type { Compute, KvFormat } from '../abi/calls.ts';
 import type { VariantName } from '../abi/variants.ts';
 import { badRequest } from '../errors.ts';
 import type { Given } from './arguments.ts';
@@ -28,13 +28,14 @@ export function say(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-/** The AI of --model, --threads, --variant, --compute and --context. */
+/** The AI of --model, --threads, --variant, --compute, --kv and --context. */
 export function aiOf(given: Given, more: AIOptions = {}): AI {
   const model = given.text('model');
   const threads = given.number('threads');
   const context = given.number('context');
   const variant = given.text('variant');
   const compute = given.text('compute');
+  const kv = given.text('kv');
   return createAI({
     models: 'any',
     ...(model !== undefined && { model }),
@@ -42,6 +43,8 @@ export function aiOf(given: Given, more: AIOptions = {}): AI {
     ...(context !== undefined && { context }),
     ...(variant !== undefined && { variant: variant as VariantName }),
     ...(compute !== undefined && { compute: compute as Compute }),
+    ...(given.flag('no-revectorise') && { revectorise: false }),
+    ...(kv !== undefined && { kv: kv as KvFormat }),
     ...(talkative(given) && { onProgress: progressLine() }),
     ...more,
   });

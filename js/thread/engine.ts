@@ -54,6 +54,7 @@ export async function openEngine(
       model: manifest.name,
       variant: core.variant,
       threads: core.threads,
+      revectorised: core.revectorised,
       compute: open.compute ?? 'fast',
       context,
       precision: manifest.precision,

@@ -31,6 +31,8 @@ export interface EngineInfo {
   model: string;
   variant: VariantName | 'custom';
   threads: number;
+  /** Whether V8's 256-bit operations are in use (Node on x64; see AIOptions.revectorise). */
+  revectorised: boolean;
   compute: Compute;
   /** Tokens of prompt and answer together. */
   context: number;
@@ -56,6 +58,7 @@ export interface EngineOptions {
   variant?: VariantName;
   wasm?: WebAssembly.Module;
   threads: number;
+  revectorise?: boolean;
   open: Omit<OpenOptions, 'threads'>;
   /** Only the tokenizer's shards are placed: tokenize() works, start() does not. */
   tokenizerOnly?: boolean;

@@ -7,11 +7,14 @@ import { build } from '../../tools/build.mjs';
 import { SetupError, root, say } from '../../tools/setup/io.mjs';
 import { short, spread, table } from './figures.mjs';
 
-/** name -> how it is built and run. The revectorised one is the same module under V8's flag. */
+/**
+ * name -> how it is built and run. The revectorised ones are the same modules under V8's flag; `ocelli bench` sets it
+ * itself unless told not to.
+ */
 export const tiers = {
   native: { target: 'native' },
-  simd128: { target: 'mt-simd128' },
-  relaxed: { target: 'mt-relaxed' },
+  simd128: { target: 'mt-simd128', options: ['--no-revectorise'] },
+  relaxed: { target: 'mt-relaxed', options: ['--no-revectorise'] },
   'relaxed-256': { target: 'mt-relaxed', flags: ['--experimental-wasm-revectorize'] },
 };
 

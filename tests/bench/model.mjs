@@ -60,8 +60,17 @@ export async function benchModel({ names, tiers, threads, rounds, model, shape, 
         for (const name of round % 2 === 0 ? names : [...names].reverse()) {
           const sizes = Object.entries(setting).flatMap(([key, value]) => [`--${key}`, value]);
           say(`round ${round + 1} of ${rounds}: ${name}, ${count} threads, ${sizes.join(' ')}`);
-          const { target, flags = [] } = tiers[name];
-          const options = ['--variant', target, '--threads', count, '--repeat', 1, '--json'];
+          const { target, flags = [], options: more = [] } = tiers[name];
+          const options = [
+            '--variant',
+            target,
+            '--threads',
+            count,
+            '--repeat',
+            1,
+            '--json',
+            ...more,
+          ];
           const words = ['bench', '--model', folder, ...sizes, ...options].map(String);
           const figures = JSON.parse(await ocelli(node, flags, words));
           for (const [what, value] of measured(setting, figures))

@@ -1,5 +1,6 @@
 // The real core through AI.run, in every variant that this Node runs: same answers whole, streamed, together and alone,
 // on one thread and on two; and what a wrong request or a wrong file gets.
+import { canRevectorise } from '../../js/abi/revectorise.ts';
 import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -122,6 +123,23 @@ describe.each(variantNames)('%s', (variant) => {
     const one = ai({ variant, compute: 'reference' });
     expect((await one.run(null, { ...ask('Hello'), ...exact })).usage.completion_tokens).toBe(24);
     expect((await one.info()).compute).toBe('reference');
+  });
+
+  it('keeps keys and values in the format that was asked for', async () => {
+    const formats: unknown[] = [];
+    for (const options of [{}, { kv: 'int8' }, { kv: 'f16' }, { compute: 'reference' }] as const) {
+      const { plan } = await ai({ variant, ...options }).info();
+      formats.push((plan as { kv_format: string }).kv_format);
+    }
+    expect(formats).toEqual(['f16', 'int8', 'f16', 'f32']);
+    await expect(ai({ variant, kv: 'int4' as 'int8' }).info()).rejects.toThrow(
+      'option kv must be "f16" or "int8", got "int4"',
+    );
+  });
+
+  it('uses 256-bit operations where this host has them, unless told not to', async () => {
+    expect((await ai({ variant }).info()).revectorised).toBe(canRevectorise());
+    expect((await ai({ variant, revectorise: false }).info()).revectorised).toBe(false);
   });
 });
 

@@ -128,7 +128,7 @@ export function fakeCore(
   };
   const stop = (): void => void (core.stopped = true);
   const core: FakeCore = {
-    loaded: { calls, variant: 'custom', threads: 2, stop },
+    loaded: { calls, variant: 'custom', threads: 2, revectorised: false, stop },
     opened: [],
     media: [],
     held: new Set(),

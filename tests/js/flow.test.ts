@@ -1,5 +1,5 @@
 // What happens to a request besides its answer: refusals, cancelling, crashes, in this thread and behind a line.
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { RunBody } from '../../js/ai.ts';
 import { OcelliError } from '../../js/errors.ts';
 import type { ChatStream } from '../../js/types.ts';
@@ -117,10 +117,13 @@ describe.each(places)('%s', (place) => {
       const control = new AbortController();
       const reason = new Error('enough');
       const body: RunBody = { messages, stream, signal: control.signal };
+      const opened = core.opened.length;
       const work = ai.run(null, body);
-      setTimeout(() => control.abort(reason), 10);
       const end = stream ? work.then((answer) => (answer as ChatStream).text()) : work;
-      await expect(end).rejects.toBe(reason);
+      const ended = expect(end).rejects.toBe(reason);
+      await vi.waitUntil(() => core.opened.length > opened);
+      control.abort(reason);
+      await ended;
     }
     await settled();
     expect([core.cancels, core.requests.size]).toEqual([2, 0]);
