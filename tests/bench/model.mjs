@@ -24,7 +24,8 @@ export const quickSettings = [
   { prompt: 0, context: 0, batch: 4, new: 8 },
 ];
 
-function ocelli(node, flags, words) {
+/** What the `ocelli` command prints to stdout, in a Node with `flags`. */
+export function ocelli(node, flags, words) {
   return new Promise((accept, reject) => {
     const child = spawn(node, [...flags, command, ...words], {
       stdio: ['ignore', 'pipe', 'inherit'],
@@ -40,7 +41,7 @@ function ocelli(node, flags, words) {
 }
 
 /** The container of a shape, made when it is not there. */
-async function synthetic(node, shape) {
+export async function synthetic(node, shape) {
   const folder = join(root, 'build/bench', `synth-${shape}`);
   if (!existsSync(folder)) await ocelli(node, [], ['synth', '--shape', shape, folder]);
   return folder;

@@ -1,26 +1,32 @@
 // Owns `npm run bench`: which benchmarks run, with which builds; prints tables and writes build/bench/results.json.
-//   node tests/bench/run.mjs [kernels] [model] [options]      (both without a name; --help has the options)
+//   node tests/bench/run.mjs [kernels] [model] [--peers [NAMES]] [options]      (--help has the options)
 // Surprise: figures compare within one run of one machine. Whatever else computes meanwhile is in them.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { SetupError, endWith, root, say } from '../../tools/setup/io.mjs';
+import { SetupError, endWith, readJson, root, say } from '../../tools/setup/io.mjs';
 import { setup } from '../../tools/setup.mjs';
 import { benchKernels, kernelTables, tiers } from './kernels.mjs';
 import { machine } from './machine.mjs';
 import { benchModel, modelTables } from './model.mjs';
+import { benchPeers, chosenPeers, peers, writeChart } from './peers/peers.mjs';
+import { markdown, measures, peerTables } from './peers/ratios.mjs';
 
-const usage = `usage: npm run bench -- [kernels] [model] [options]
+const usage = `usage: npm run bench -- [kernels] [model] [--peers [A,B]] [options]
 
+  --peers A,B      ocelli beside others: ${peers.map(({ name }) => name).join(', ')}
+                   (all without names); only this unless kernels or model is named
+  --measures A,B   only these of each peer: ${Object.keys(measures).join(', ')}
+  --table          runs nothing: the comparison in the --json file as Markdown
   --tiers A,B      of ${Object.keys(tiers).join(', ')} (all)
   --threads 1,2    numbers of compute threads (1,2)
-  --rounds N       how often everything is run (5 for kernels, 3 for the model)
+  --rounds N       how often everything is run (5 for kernels, 3 for the model and peers)
   --seconds S      time for one kernel in one round (0.2)
   --filter TEXT    only kernels with this in their name
   --model DIR      a container; else random weights are made
   --shape NAME     of what shape: 3b (default), 7b, or tiny for a quick look
   --node PATH      the Node that runs WebAssembly (the set-up's)
-  --json FILE      where the figures go (build/bench/results.json)
+  --json FILE      where the figures go (build/bench/results.json; of peers alone peers.json)
 `;
 
 function whole(name, text, least) {
@@ -29,16 +35,26 @@ function whole(name, text, least) {
   throw new SetupError(`--${name} is "${text}", must be a whole number of at least ${least}`);
 }
 
+const texts = ['tiers', 'threads', 'rounds', 'seconds', 'filter', 'model', 'shape', 'node', 'json'];
+
+/** The words with "--peers" as "--peers=all" where no names follow. */
+function withPeers(words) {
+  return words.map((word, i) => {
+    const next = words[i + 1];
+    const alone = !next || next.startsWith('-') || next === 'kernels' || next === 'model';
+    return word === '--peers' && alone ? '--peers=all' : word;
+  });
+}
+
 function readArguments() {
-  const text = { type: 'string' };
-  const options = Object.fromEntries(
-    ['tiers', 'threads', 'rounds', 'seconds', 'filter', 'model', 'shape', 'node', 'json'].map(
-      (name) => [name, text],
-    ),
-  );
+  const named = [...texts, 'peers', 'measures'].map((name) => [name, { type: 'string' }]);
   const { values, positionals } = parseArgs({
+    args: withPeers(process.argv.slice(2)),
     allowPositionals: true,
-    options: { ...options, help: { type: 'boolean' } },
+    options: {
+      ...Object.fromEntries(named),
+      ...{ table: { type: 'boolean' }, help: { type: 'boolean' } },
+    },
   });
   for (const name of positionals) {
     if (name !== 'kernels' && name !== 'model')
@@ -51,9 +67,20 @@ function readArguments() {
   }
   const seconds = Number(values.seconds ?? 0.2);
   if (!(seconds > 0)) throw new SetupError(`--seconds is "${values.seconds}", must be above 0`);
+  const wanted = values.measures?.split(',');
+  for (const name of wanted ?? []) {
+    if (!measures[name])
+      throw new SetupError(`there is no measure "${name}": ${Object.keys(measures).join(', ')}`);
+  }
+  const others = values.peers === undefined ? ['kernels', 'model'] : [];
+  const what = positionals.length > 0 ? positionals : others;
+  const onlyPeers = values.table || what.length === 0;
   return {
     ...values,
-    what: positionals.length > 0 ? positionals : ['kernels', 'model'],
+    what,
+    chosen: values.peers === undefined ? [] : chosenPeers(values.peers),
+    measures: wanted,
+    file: values.json ?? join(root, 'build/bench', onlyPeers ? 'peers.json' : 'results.json'),
     names,
     threads: (values.threads ?? '1,2').split(',').map((each) => whole('threads', each, 1)),
     rounds: values.rounds === undefined ? undefined : whole('rounds', values.rounds, 1),
@@ -64,6 +91,7 @@ function readArguments() {
 async function main() {
   const given = readArguments();
   if (given.help) return process.stdout.write(usage);
+  if (given.table) return process.stdout.write(tableOf(given.file));
   const node = given.node ?? (await setup(['tests'])).node_relaxed;
   const results = { machine: machine(node) };
   const { cpu, cores, load_average: load, node: version } = results.machine;
@@ -81,10 +109,26 @@ async function main() {
     results.model = await benchModel({ names: built, tiers, threads, rounds, model, shape, node });
     for (const text of modelTables(results.model)) console.log(`\n${text}`);
   }
-  const file = given.json ?? join(root, 'build/bench/results.json');
-  mkdirSync(dirname(file), { recursive: true });
-  writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`);
-  say(`\nfigures written to ${file}`);
+  if (given.chosen.length > 0) {
+    const rounds = given.rounds ?? 3;
+    const { chosen, measures: wanted } = given;
+    const settings = { chosen, measures: wanted, names, threads, rounds, model, shape, node };
+    results.peers = await benchPeers(settings);
+    for (const text of peerTables(results.peers)) console.log(`\n${text}`);
+    const image = join(root, 'build/bench/peers.svg');
+    say(`\nchart written to ${writeChart(results.peers, results.machine, image)}`);
+  }
+  mkdirSync(dirname(given.file), { recursive: true });
+  writeFileSync(given.file, `${JSON.stringify(results, null, 2)}\n`);
+  say(`\nfigures written to ${given.file}`);
+}
+
+/** The comparison of an earlier run. */
+function tableOf(file) {
+  const results = existsSync(file) ? readJson(file) : {};
+  if (!results.peers)
+    throw new SetupError(`${file} has no comparison: run "npm run bench -- --peers" first`);
+  return markdown(results.peers, results.machine);
 }
 
 main().catch((error) => {

@@ -1,0 +1,117 @@
+// Owns running a page in headless Chromium: a server that makes it cross-origin isolated (threads need that), the browser as
+// a child process, and the page's report. Called by wllama.mjs and ocelli_side.mjs. Surprise: the page itself posts its
+// result to the server; nothing drives the browser, so no package for that is needed.
+import { spawn, execFileSync } from 'node:child_process';
+import { createReadStream, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { extname, join, normalize } from 'node:path';
+import { SetupError, say, which } from '../../../tools/setup/io.mjs';
+
+const kinds = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript',
+  '.mjs': 'text/javascript',
+  '.json': 'application/json',
+  '.wasm': 'application/wasm',
+};
+
+/** The browser's path; CHROMIUM in the environment names another one. */
+export function chromium() {
+  const found =
+    process.env.CHROMIUM ??
+    ['chromium', 'chromium-browser', 'google-chrome'].map(which).find(Boolean);
+  if (found && existsSync(found)) return found;
+  throw new SetupError(
+    'Chromium is needed: apt-get install chromium, or name another one in CHROMIUM',
+  );
+}
+
+export function chromiumVersion() {
+  return execFileSync(chromium(), ['--version'], { encoding: 'utf8' }).trim();
+}
+
+/** The file that a request's path means, or null: `overlay` names single paths, `roots` folders. */
+export function fileOf(path, roots, overlay = {}) {
+  if (overlay[path]) return overlay[path];
+  const found = Object.keys(roots).find((start) => path.startsWith(start));
+  const rest = found && normalize(decodeURIComponent(path.slice(found.length)));
+  return found && !rest.startsWith('..') ? join(roots[found], rest) : null;
+}
+
+function serve(request, response, { roots, overlay, report }) {
+  const headers = {
+    'Cross-Origin-Opener-Policy': 'same-origin',
+    'Cross-Origin-Embedder-Policy': 'require-corp',
+    'Cross-Origin-Resource-Policy': 'same-origin',
+    'Cache-Control': 'no-store',
+  };
+  const { pathname } = new URL(request.url, 'http://localhost');
+  if (request.method === 'POST') {
+    let text = '';
+    request.on('data', (bytes) => (text += bytes));
+    request.on('end', () => {
+      response.writeHead(204, headers).end();
+      report(pathname, text);
+    });
+    return;
+  }
+  const file = fileOf(pathname, roots, overlay);
+  const found = file && existsSync(file) ? statSync(file) : null;
+  if (!found?.isFile()) {
+    response.writeHead(404, headers).end();
+    return;
+  }
+  const type = kinds[extname(file)] ?? 'application/octet-stream';
+  response.writeHead(200, { ...headers, 'Content-Type': type, 'Content-Length': found.size });
+  if (request.method === 'HEAD') response.end();
+  else createReadStream(file, { highWaterMark: 1 << 20 }).pipe(response);
+}
+
+/** Opens `page` with `options` and resolves to the object that it posts to /result. */
+export async function inChromium({ page, options, roots, overlay, minutes = 30, flags = [] }) {
+  const profile = mkdtempSync(join(tmpdir(), 'ocelli-chromium-'));
+  let report;
+  const result = new Promise((accept, reject) => {
+    report = (path, text) => {
+      if (path === '/result') accept(JSON.parse(text));
+      else if (path === '/failure') reject(new SetupError(`${page}: ${text}`));
+      else say(`    ${text}`);
+    };
+    setTimeout(
+      () => reject(new SetupError(`${page} gave no result in ${minutes} minutes`)),
+      60_000 * minutes,
+    ).unref();
+  });
+  result.catch(() => undefined);
+  const server = createServer((request, response) =>
+    serve(request, response, { roots, overlay, report }),
+  );
+  await new Promise((done) => server.listen(0, '127.0.0.1', done));
+  const query = encodeURIComponent(JSON.stringify(options));
+  const words = [
+    ...['--headless=new', '--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu'],
+    ...['--no-first-run', '--disable-background-networking', '--disable-extensions'],
+    ...['--disable-background-timer-throttling', '--disable-renderer-backgrounding'],
+    // Without it a headless browser ends as soon as the page is loaded.
+    ...['--remote-debugging-port=0', `--user-data-dir=${profile}`, ...flags],
+    `http://127.0.0.1:${server.address().port}${page}?${query}`,
+  ];
+  const child = spawn(chromium(), words, { stdio: ['ignore', 'ignore', 'pipe'] });
+  let tail = '';
+  child.stderr.on('data', (bytes) => (tail = (tail + bytes).slice(-2000)));
+  const ended = new Promise((done, reject) => {
+    child.on('error', (error) => reject(new SetupError(`Chromium: ${error.message}`)));
+    child.on('close', (code) => reject(new SetupError(`Chromium ended with ${code}:\n${tail}`)));
+  });
+  ended.catch(() => undefined);
+  try {
+    return await Promise.race([result, ended]);
+  } finally {
+    child.kill();
+    await ended.catch(() => undefined);
+    server.closeAllConnections();
+    server.close();
+    rmSync(profile, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
+  }
+}

