@@ -49,17 +49,36 @@ export function sourceDistribution(name, inside) {
   });
 }
 
+/** The checked archive of an npm package, in `folder`. */
+async function npmArchive(name, folder) {
+  const pin = pins.npm[name];
+  const plain = name.replace(/^@/, '').replace('/', '-');
+  const words = ['pack', `${name}@${pin.version}`, '--json', '--loglevel=error'];
+  if (!output('npm', words, { cwd: folder }))
+    throw new SetupError(`${name}@${pin.version} cannot be fetched from the npm registry`);
+  return checked(join(folder, `${plain}-${pin.version}.tgz`), pin, name);
+}
+
 /** Unpacks an npm package without its dependencies and returns its folder. */
 export function npmPackage(name) {
   const pin = pins.npm[name];
-  const plain = name.replace(/^@/, '').replace('/', '-');
+  const short = name.split('/').at(-1);
   const title = `${name} ${pin.version}`;
-  return component(prefix, `peer-${plain}`, { pin, layout: 1 }, title, async (folder) => {
-    const words = ['pack', `${name}@${pin.version}`, '--json', '--loglevel=error'];
-    if (!output('npm', words, { cwd: folder }))
-      throw new SetupError(`${name}@${pin.version} cannot be fetched from the npm registry`);
-    const file = await checked(join(folder, `${plain}-${pin.version}.tgz`), pin, name);
+  return component(prefix, `peer-${short}`, { pin, layout: 1 }, title, async (folder) => {
+    const file = await npmArchive(name, folder);
     await run('tar', ['-xzf', file, '-C', folder, '--strip-components=1']);
     await run('rm', [file]);
+  });
+}
+
+/** Installs npm packages with what they need, no scripts run; returns the folder that has node_modules. */
+export function npmInstalled(names) {
+  const key = { pins: names.map((name) => pins.npm[name]), layout: 1 };
+  return component(prefix, `peer-${names[0]}`, key, names.join(', '), async (folder) => {
+    const files = [];
+    for (const name of names) files.push(await npmArchive(name, folder));
+    // Optional packages are other platforms' builds, hundreds of megabytes.
+    const options = ['--omit=optional', '--ignore-scripts', '--no-audit', '--no-fund'];
+    await run('npm', ['install', ...options, '--loglevel=error', ...files], { cwd: folder });
   });
 }

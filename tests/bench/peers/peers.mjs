@@ -8,6 +8,7 @@ import { tiers } from '../kernels.mjs';
 import { ocelli, synthetic } from '../model.mjs';
 import { chart } from './chart.mjs';
 import { llamaCpp, llamaCppNoAmx } from './llama_cpp.mjs';
+import { nodeLlamaCpp } from './node_llama_cpp.mjs';
 import { runOcelli } from './ocelli_side.mjs';
 import { ortInt4, ortInt8 } from './ort.mjs';
 import { compared, machineLine, orderOf } from './ratios.mjs';
@@ -18,7 +19,7 @@ import { wllama } from './wllama.mjs';
  * ocelli that it is compared with, version(), and setUp(what), which resolves to { run({ what, threads, sizes }) }; run
  * gives [measure, value] pairs. unfit() may say why a peer makes no sense on this machine.
  */
-export const peers = [llamaCpp, llamaCppNoAmx, wllama, ortInt8, ortInt4];
+export const peers = [llamaCpp, llamaCppNoAmx, wllama, ortInt8, ortInt4, nodeLlamaCpp];
 
 /** The peers of `--peers NAMES`; all for "all". */
 export function chosenPeers(names) {
