@@ -76,7 +76,7 @@ async function measure(bin, environment, files, { what, threads, sizes }) {
       ...['-m', files.short[0], '--mmproj', files.vision, '--image', files.picture],
       ...['-p', 'What is this?', '-n', 1, '-t', threads, '-c', 4096, '--no-warmup'],
     ]);
-    const ms = /(?:mtmd batch encoding done|image slice encoded|encoded) in (\d+) ms/.exec(
+    const ms = /mtmd batch encoding done in (\d+) ms/.exec(
       out + err,
     );
     if (!ms) throw new SetupError(`llama-mtmd-cli named no time:\n${(out + err).slice(-2000)}`);

@@ -13,10 +13,12 @@ export function callsFor(what, sizes) {
   const wants = (name) => what.includes(name);
   if (wants('prompt') || wants('decode')) {
     const [prompt, steps] = [wants('prompt') ? sizes.prompt : 0, wants('decode') ? sizes.new : 0];
-    calls.push({ prompt, new: steps, batch: 1, image: 0 });
+    calls.push({ prompt, new: steps, context: 0, batch: 1 });
   }
-  if (wants('batch')) calls.push({ prompt: 0, new: sizes.new, batch: sizes.batch, image: 0 });
-  if (wants('image')) calls.push({ prompt: 0, new: 0, batch: 1, image: sizes.image });
+  if (wants('batch')) calls.push({ prompt: 0, new: sizes.new, context: 0, batch: sizes.batch });
+  // Nothing is decoded here: the context is room for the image's tokens and the text around them.
+  const context = Math.ceil(sizes.image / 28) ** 2 + 64;
+  if (wants('image')) calls.push({ prompt: 0, new: 0, context, batch: 1, image: sizes.image });
   return calls;
 }
 
@@ -25,7 +27,7 @@ export function figuresOf(call, figures) {
   const found = [];
   if (call.prompt > 0) found.push(['prompt', figures.prompt_tokens_per_s]);
   if (call.new > 0) found.push([call.batch > 1 ? 'batch' : 'decode', figures.decode_tokens_per_s]);
-  if (call.image > 0) found.push(['image', figures.image_ms.vision / 1000]);
+  if (call.image) found.push(['image', figures.image_ms.vision / 1000]);
   return found;
 }
 
@@ -42,7 +44,7 @@ export async function runOcelli({ host, what, sizes, threads, tier, folder, benc
     } else {
       const sizesOf = Object.entries(call).flatMap(([name, value]) => [`--${name}`, value]);
       const words = ['--variant', tier.target, '--threads', threads, '--repeat', 1, '--json'];
-      const all = ['bench', '--model', folder, '--context', 0, ...sizesOf, ...words];
+      const all = ['bench', '--model', folder, ...sizesOf, ...words];
       const out = await bench(tier.flags ?? [], all.map(String));
       found.push(...figuresOf(call, JSON.parse(out)));
     }

@@ -247,9 +247,9 @@ describe("ocelli's side", () => {
   it('makes one call for what one process measures', () => {
     const sizes = { prompt: 512, new: 32, batch: 8, image: 896 };
     expect(callsFor(['decode', 'prompt', 'batch', 'image'], sizes)).toEqual([
-      { prompt: 512, new: 32, batch: 1, image: 0 },
-      { prompt: 0, new: 32, batch: 8, image: 0 },
-      { prompt: 0, new: 0, batch: 1, image: 896 },
+      { prompt: 512, new: 32, context: 0, batch: 1 },
+      { prompt: 0, new: 32, context: 0, batch: 8 },
+      { prompt: 0, new: 0, context: 1088, batch: 1, image: 896 },
     ]);
     const figures = { prompt_tokens_per_s: 1, decode_tokens_per_s: 2, image_ms: { vision: 3000 } };
     const read = (what: string): unknown =>
