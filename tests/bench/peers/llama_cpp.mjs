@@ -1,6 +1,6 @@
 // Owns the native peer: llama.cpp, built from a source distribution with this machine's flags, and its own benchmark
-// programs. Called by peers.mjs. Surprise: on a CPU with AMX such a build multiplies prompts with it, which no wasm can;
-// so there is a second CPU library without it, loaded in the first one's place, and two peers.
+// programs. Called by peers.mjs. Surprise: on a CPU with AMX such a build multiplies prompts with it, which no wasm can. So
+// there two peers share the programs, and each loads a CPU library of its own, with AMX and without, in place of theirs.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -76,23 +76,27 @@ async function measure(bin, environment, files, { what, threads, sizes }) {
       ...['-m', files.short[0], '--mmproj', files.vision, '--image', files.picture],
       ...['-p', 'What is this?', '-n', 1, '-t', threads, '-c', 4096, '--no-warmup'],
     ]);
-    const ms = /mtmd batch encoding done in (\d+) ms/.exec(
-      out + err,
-    );
+    const ms = /mtmd batch encoding done in (\d+) ms/.exec(out + err);
     if (!ms) throw new SetupError(`llama-mtmd-cli named no time:\n${(out + err).slice(-2000)}`);
     found.push(['image', Number(ms[1]) / 1000]);
   }
   return found;
 }
 
-async function setUp(what, amx) {
+/** What the CPU library is compiled with on a CPU with AMX; amx_tiles.h says why. */
+const libraries = {
+  amx: `-include ${join(root, 'tests/bench/peers/amx_tiles.h')}`,
+  'no-amx': '-mno-amx-int8 -mno-amx-tile -mno-amx-bf16',
+};
+
+async function setUp(what, library) {
   const bin = join(await build('llama.cpp', [], programs), 'bin');
   const environment = {};
-  if (!amx) {
-    const off = ['amx-int8', 'amx-tile', 'amx-bf16'].map((name) => `-mno-${name}`).join(' ');
-    const options = ['C', 'CXX'].map((language) => `-DCMAKE_${language}_FLAGS=${off}`);
-    const plain = await build('llama.cpp-no-amx', options, ['ggml-cpu']);
-    environment.LD_LIBRARY_PATH = join(plain, 'bin');
+  if (hasAmx()) {
+    const flags = libraries[library];
+    const options = ['C', 'CXX'].map((language) => `-DCMAKE_${language}_FLAGS=${flags}`);
+    const other = await build(`llama.cpp-${library}`, options, ['ggml-cpu']);
+    environment.LD_LIBRARY_PATH = join(other, 'bin');
   }
   const words = await vocabulary();
   const files = { text: await textModel(36, words) };
@@ -128,7 +132,7 @@ export const llamaCpp = {
   ...common,
   name: 'llama.cpp',
   note: 'native, all of this CPU, Q4_0',
-  setUp: (what) => setUp(what, true),
+  setUp: (what) => setUp(what, 'amx'),
 };
 
 export const llamaCppNoAmx = {
@@ -136,5 +140,5 @@ export const llamaCppNoAmx = {
   name: 'llama.cpp-no-amx',
   note: 'native, without AMX, Q4_0',
   unfit: () => (hasAmx() ? null : 'this CPU has no AMX: it would be llama.cpp again'),
-  setUp: (what) => setUp(what, false),
+  setUp: (what) => setUp(what, 'no-amx'),
 };
