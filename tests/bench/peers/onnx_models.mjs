@@ -10,7 +10,7 @@ import { model, node, outerTensor, tensor } from './onnx.mjs';
 const block = 32;
 const partBytes = 512 << 20;
 const positions = 4096;
-const { layers, hidden, ffn, heads, kvHeads, vocab } = text;
+const { hidden, ffn, heads, kvHeads, vocab } = text;
 const headSize = hidden / heads;
 const epsilon = { float: 1e-6 };
 
@@ -110,7 +110,7 @@ const kinds = {
   int4: { input: (_, rows) => rows, linear: int4Linear },
 };
 
-function build(folder, kind) {
+function build(folder, kind, layers) {
   const graph = new Graph(folder);
   const { input, linear } = kinds[kind];
   const width = headSize * kvHeads;
@@ -181,8 +181,10 @@ function build(folder, kind) {
 }
 
 /** The folder with model.onnx, its weights-N.bin and about.json; `kind` is int8 or int4. */
-export function onnxModel(kind) {
-  const key = { kind, text, layout: 1 };
+export function onnxModel(kind, layers = text.layers) {
+  const key = { kind, layers, text, layout: 1 };
   const folder = join(root, 'build/bench/peers');
-  return component(folder, `onnx-${kind}`, key, `ONNX model, ${kind}`, (made) => build(made, kind));
+  return component(folder, `onnx-${kind}`, key, `ONNX model, ${kind}`, (made) =>
+    build(made, kind, layers),
+  );
 }

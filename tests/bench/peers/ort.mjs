@@ -2,14 +2,15 @@
 // Called by peers.mjs. Surprise: with 4 bits it unpacks all weights on every call, so that its sizes are small.
 import { join } from 'node:path';
 import { root } from '../../../tools/setup/io.mjs';
-import { npmPackage, pinned } from './fetch.mjs';
+import { npmInstalled, pinned } from './fetch.mjs';
 import { onnxModel } from './onnx_models.mjs';
 import { jsonLines, outputOf } from './process.mjs';
 
 const packageName = 'onnxruntime-web';
 
 async function setUp(kind) {
-  const runtime = join(await npmPackage(packageName), 'dist/ort.node.min.mjs');
+  const packages = join(await npmInstalled([packageName]), 'node_modules');
+  const runtime = join(packages, packageName, 'dist/ort.node.min.mjs');
   const folder = await onnxModel(kind);
   const program = join(root, 'tests/bench/peers/ort_run.mjs');
   const run = async ({ what, threads, sizes, node }) => {

@@ -67,7 +67,8 @@ const groupOf = ({ host, tiers: names, sizes }) => JSON.stringify([host, names, 
 /** Everything that run.mjs keeps of the peers: who took part, samples, ratios. */
 export async function benchPeers({ chosen, measures, names, threads, rounds, model, shape, node }) {
   const wasm = Object.keys(tiers).filter((name) => name !== 'native' && names.includes(name));
-  await build([...new Set([...wasm.map((name) => tiers[name].target), 'st-simd128', 'js'])]);
+  await build([...new Set(wasm.map((name) => tiers[name].target))], ['ocelli']);
+  await build(['st-simd128', 'js'], ['ocelli', 'ocelli_convert']); // what makes the container
   const folder = model ?? (await synthetic(node, shape));
   const failed = [];
   let ready = await setUpAll(chosen, measures, failed);
