@@ -103,7 +103,7 @@ async function setUp(what, library) {
   if (what.includes('image')) {
     files.short = await textModel(1, words);
     files.vision = await visionModel();
-    files.picture = await picture(896);
+    files.picture = await picture(common.sizes.image);
   }
   return { run: (wanted) => measure(bin, environment, files, wanted) };
 }

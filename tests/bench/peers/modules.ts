@@ -17,6 +17,7 @@ export interface Row {
 export interface Results {
   rounds: number;
   peers: { name: string; version: string; note?: string; sizes: Record<string, number> }[];
+  failed: { name: string; error: string }[];
   compared: Row[];
 }
 interface Tensor {

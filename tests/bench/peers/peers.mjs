@@ -7,6 +7,7 @@ import { SetupError, say } from '../../../tools/setup/io.mjs';
 import { tiers } from '../kernels.mjs';
 import { ocelli, synthetic } from '../model.mjs';
 import { chart } from './chart.mjs';
+import { chromiumVersion } from './chromium.mjs';
 import { llamaCpp, llamaCppNoAmx } from './llama_cpp.mjs';
 import { nodeLlamaCpp } from './node_llama_cpp.mjs';
 import { runOcelli } from './ocelli_side.mjs';
@@ -71,49 +72,65 @@ export async function benchPeers({ chosen, measures, names, threads, rounds, mod
   await build(['st-simd128', 'js'], ['ocelli', 'ocelli_convert']); // what makes the container
   const folder = model ?? (await synthetic(node, shape));
   const failed = [];
-  let ready = await setUpAll(chosen, measures, failed);
+  const ready = await setUpAll(chosen, measures, failed);
   const samples = [];
+  const run = { ready, failed, samples, wasm, folder, node };
   for (let round = 0; round < rounds; round++) {
     for (const count of threads) {
+      const title = `round ${round + 1} of ${rounds}, ${count} thread${count === 1 ? '' : 's'}`;
       for (const { who, group } of orderOf(ready, round)) {
-        const here = ready.filter((peer) => peer.group === group);
-        const title = `round ${round + 1} of ${rounds}, ${count} thread${count === 1 ? '' : 's'}`;
-        const add = (tier, pairs) => {
-          for (const [what, value] of pairs) {
-            const at = samples.length;
-            samples.push({ round, at, group, who, tier, threads: count, what, value });
-            say(`${title}: ${who}${tier ? ` ${tier}` : ''}, ${what} ${value.toPrecision(4)}`);
-          }
-        };
-        if (who === 'ocelli' && here.length > 0) {
-          const what = [...new Set(here.flatMap((peer) => peer.what))];
-          const { host, sizes, tiers: wanted } = here[0];
-          const bench = (flags, words) => ocelli(node, flags, words);
-          for (const tier of wanted.filter((name) => wasm.includes(name))) {
-            const own = { host, what, sizes, threads: count, tier: tiers[tier], folder, bench };
-            add(tier, await runOcelli(own));
-          }
-        } else if (who !== 'ocelli') {
-          const peer = here.find(({ name }) => name === who);
-          if (!peer) continue; // it failed in an earlier round
-          try {
-            add(
-              undefined,
-              await peer.run({ what: peer.what, threads: count, sizes: peer.sizes, node }),
-            );
-          } catch (error) {
-            fail(failed, who, error);
-            ready = ready.filter((one) => one !== peer);
-          }
-        }
+        const place = { title, round, group, threads: count };
+        if (who === 'ocelli') await ownTurn(run, place);
+        else await peerTurn(run, place, who);
       }
     }
   }
-  const about = ({ name, note, sizes, host, version }) => ({
-    ...{ name, note, sizes, host, version: version() },
-  });
+  const about = ({ name, note, sizes, host, version }) => {
+    return { name, note, sizes, host, version: version() };
+  };
   const took = chosen.filter((peer) => samples.some(({ who }) => who === peer.name)).map(about);
-  return { rounds, peers: took, failed, compared: compared(samples), samples };
+  const browser = took.some(({ host }) => host === 'chromium') && { chromium: chromiumVersion() };
+  return { rounds, peers: took, ...browser, failed, compared: compared(samples), samples };
+}
+
+function add({ samples }, { title, ...place }, who, tier, pairs) {
+  for (const [what, value] of pairs) {
+    samples.push({ ...place, at: samples.length, who, tier, what, value });
+    say(`${title}: ${who}${tier ? ` ${tier}` : ''}, ${what} ${value.toPrecision(4)}`);
+  }
+}
+
+/** A run of ocelli with each tier, of all that the group's peers measure. */
+async function ownTurn(run, place) {
+  const { ready, failed, wasm, folder, node } = run;
+  const here = ready.filter(({ group }) => group === place.group);
+  if (here.length === 0) return;
+  const what = [...new Set(here.flatMap((peer) => peer.what))];
+  const { host, sizes, tiers: wanted } = here[0];
+  const bench = (flags, words) => ocelli(node, flags, words);
+  for (const name of wanted.filter((one) => wasm.includes(one))) {
+    const own = { host, what, sizes, threads: place.threads, tier: tiers[name], folder, bench };
+    try {
+      add(run, place, 'ocelli', name, await runOcelli(own));
+    } catch (error) {
+      fail(failed, `ocelli ${name} in ${host}, ${place.title}`, error);
+    }
+  }
+}
+
+/** A run of a peer, which is out for the rest when it fails. */
+async function peerTurn(run, place, who) {
+  const { ready, failed, node } = run;
+  const peer = ready.find(({ name }) => name === who);
+  if (!peer) return;
+  const { what, sizes } = peer;
+  try {
+    const pairs = await peer.run({ what, sizes, threads: place.threads, node });
+    add(run, place, who, undefined, pairs);
+  } catch (error) {
+    fail(failed, who, error);
+    ready.splice(ready.indexOf(peer), 1);
+  }
 }
 
 /** Writes the chart and returns where. */

@@ -49,7 +49,8 @@ function results(): Results {
   const peers = [
     { name: 'one', version: '1.2', note: 'native', sizes: { prompt: 512, image: 896 } },
   ];
-  return { rounds: 2, peers, compared: compared(samples) };
+  const failed = [{ name: 'two', error: 'not here' }];
+  return { rounds: 2, peers, failed, compared: compared(samples) };
 }
 
 describe('orderOf', () => {
@@ -124,7 +125,8 @@ describe('compared', () => {
 
 describe('tables', () => {
   it('shows a peer with its ratios to people', () => {
-    const [text] = peerTables(results());
+    const [text, ...more] = peerTables(results());
+    expect(more).toEqual(['two: left out, not here']);
     expect(text).toMatch(/^one 1\.2 +threads +peer +ocelli +ratio +min +max\n/);
     expect(text).toMatch(
       /decode, tokens\/s; ocelli relaxed +2 +7\.00 +11\.0 +1\.63x +1\.25x +2\.00x/,

@@ -86,9 +86,9 @@ function sectionsOf(results) {
   });
 }
 
-/** Tables for people, one a peer. */
+/** Tables for people, one a peer, and who is missing. */
 export function peerTables(results) {
-  return sectionsOf(results).map(({ peer, rows }) => {
+  const tables = sectionsOf(results).map(({ peer, rows }) => {
     const head = [
       `${peer.name} ${peer.version}`,
       'threads',
@@ -107,6 +107,7 @@ export function peerTables(results) {
     ]);
     return table(head, lines);
   });
+  return [...tables, ...results.failed.map(({ name, error }) => `${name}: left out, ${error}`)];
 }
 
 /** The same as Markdown with the machine named: what README.md shows. */
