@@ -5,7 +5,15 @@ import { readFileSync } from 'node:fs';
 import { execFileSync } from 'node:child_process';
 
 /** CPU flags that decide which instructions an engine emits. */
-const telling = ['avx2', 'avx_vnni', 'avx512_vnni', 'avx512f', 'avx_vnni_int8', 'asimddp'];
+const telling = [
+  'avx2',
+  'avx_vnni',
+  'avx512_vnni',
+  'avx512f',
+  'avx_vnni_int8',
+  'amx_int8',
+  'asimddp',
+];
 
 function cpuFlags() {
   try {

@@ -44,7 +44,7 @@ export async function runOcelli({ host, what, sizes, threads, tier, folder, benc
     } else {
       const sizesOf = Object.entries(call).flatMap(([name, value]) => [`--${name}`, value]);
       const words = ['--variant', tier.target, '--threads', threads, '--repeat', 1, '--json'];
-      const all = ['bench', '--model', folder, ...sizesOf, ...words];
+      const all = ['bench', '--model', folder, ...sizesOf, ...words, ...(tier.options ?? [])];
       const out = await bench(tier.flags ?? [], all.map(String));
       found.push(...figuresOf(call, JSON.parse(out)));
     }
