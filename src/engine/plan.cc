@@ -78,15 +78,16 @@ Result<MemoryPlan> plan_memory(const Manifest& manifest, const EngineOptions& op
       take_context(plan.context / 2);
   }
   if (plan.resident_bytes() > plan.memory_bytes_max) {
-    return fail(Status::kPlanExceedsMemory,
-                "the model needs " + std::to_string(plan.resident_bytes()) + " bytes (weights " +
-                    std::to_string(plan.weights_bytes) + ", KV cache for " +
-                    std::to_string(plan.context) + " tokens " + std::to_string(plan.kv_bytes) +
-                    ", activations " + std::to_string(plan.activations_bytes) + ", reserve " +
-                    std::to_string(plan.reserve_bytes) + "), the memory holds " +
-                    std::to_string(plan.memory_bytes_max) +
-                    ": choose a smaller context, or convert with a smaller --linear, --vision or "
-                    "--embedding");
+    return fail(
+        Status::kPlanExceedsMemory,
+        "the model needs " + std::to_string(plan.resident_bytes()) + " bytes (weights " +
+            std::to_string(plan.weights_bytes) + ", KV cache for " + std::to_string(plan.context) +
+            " tokens " + std::to_string(plan.kv_bytes) + ", activations " +
+            std::to_string(plan.activations_bytes) + ", reserve " +
+            std::to_string(plan.reserve_bytes) + "), the memory holds " +
+            std::to_string(plan.memory_bytes_max) +
+            ": choose a smaller context or an int8 KV cache (kv), or convert with a smaller "
+            "--linear, --vision or --embedding");
   }
   return plan;
 }

@@ -105,6 +105,8 @@ void hash_ops(Generator& generator, Hash& hash) {
   hash.add(out);
   add(out.data(), weight.data(), kWidth);
   hash.add(out);
+  multiply(out.data(), weight.data(), kWidth);
+  hash.add(out);
   gelu(out.data(), kWidth);
   hash.add(out);
   rope_half(x.data(), 3, 24, weight.data(), other.data());

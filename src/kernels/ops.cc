@@ -90,6 +90,10 @@ OCELLI_NOINLINE void add(float* x, const float* y, int64_t count) {
   map2(x, y, count, x, [](f32x4 a, f32x4 b) { return a + b; });
 }
 
+OCELLI_NOINLINE void multiply(float* x, const float* y, int64_t count) {
+  map2(x, y, count, x, [](f32x4 a, f32x4 b) { return a * b; });
+}
+
 OCELLI_NOINLINE void silu_mul(const float* gate, const float* up, int64_t count, float* out) {
   map2(gate, up, count, out, [](f32x4 g, f32x4 u) { return g / (1.0f + exp_f32x4(-g)) * u; });
 }

@@ -14,6 +14,8 @@ void rms_norm(const float* x, const float* weight, int width, float eps, float* 
 
 // x[i] += y[i]
 void add(float* x, const float* y, int64_t count);
+// x[i] *= y[i]
+void multiply(float* x, const float* y, int64_t count);
 
 // out[i] = gate[i] / (1 + exp(-gate[i])) * up[i]; out may be gate or up.
 void silu_mul(const float* gate, const float* up, int64_t count, float* out);

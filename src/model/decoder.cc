@@ -51,6 +51,7 @@ Result<Decoder> Decoder::make(const TextConfig& c, const Weights& weights, Pool&
   OCELLI_TRY(d.logits_, Buffer<float>::make(int64_t{logit_rows_max} * round_up(c.vocab, kTileRows),
                                             "the logits"));
   d.tasks_.reserve(static_cast<size_t>(rows_max) * c.kv_heads);
+  d.balance_.resize(static_cast<size_t>(c.layers));
   d.run_of_.resize(static_cast<size_t>(rows_max));
   return d;
 }
@@ -122,21 +123,33 @@ void Decoder::layer(int index, int rows, std::span<const RowRun> runs, KvPool& p
   projection_.run(normed, rows, hidden, qkv, kFineAll, [&](int64_t row) {
     add_and_norm(row, index > 0, w.input_norm);
   });  // [T, H*C] [T, K*C] [T, K*C]
+  KvBalance* balance = nullptr;
+  if (kv.format == KvFormat::kInt8) {
+    balance = &balance_[static_cast<size_t>(index)];
+    if (balance->q.empty()) *balance = kv_balance(c, w);
+  }
   projection_.pool().parallel(rows, [&](int, int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const float *cos = cos_.data() + row * half, *sin = sin_.data() + row * half;
-      float* k = k_.data() + row * kv_width;
-      rope_half(q_.data() + row * q_width, c.heads, c.head_dim, cos, sin);
+      float *q = q_.data() + row * q_width, *k = k_.data() + row * kv_width;
+      float* v = v_.data() + row * kv_width;
+      rope_half(q, c.heads, c.head_dim, cos, sin);
       rope_half(k, c.kv_heads, c.head_dim, cos, sin);
+      if (balance) {
+        multiply(q, balance->q.data(), q_width);
+        multiply(k, balance->k.data(), kv_width);
+        multiply(v, balance->v.data(), kv_width);
+      }
       const RowRun& run = runs[run_of_[row]];
       const int64_t position = run.cached + row - run.row_begin;
-      kv_store(kv, run.blocks[position / kKvBlock], static_cast<int>(position % kKvBlock), k,
-               v_.data() + row * kv_width);
+      kv_store(kv, run.blocks[position / kKvBlock], static_cast<int>(position % kKvBlock), k, v);
     }
   });
   attention(kv, runs);  // [T, H*C]
   const ProjectionOutput o[] = {{&w.o, normed, hidden}};
-  projection_.run(mixed_.data(), rows, q_width, o, kFineAll, [](int64_t) {});  // [T, D]
+  projection_.run(mixed_.data(), rows, q_width, o, kFineAll, [&](int64_t row) {
+    if (balance) multiply(mixed_.data() + row * q_width, balance->out.data(), q_width);
+  });  // [T, D]
 
   const ProjectionOutput gate_up[] = {{&w.gate, gate_.data(), ffn}, {&w.up, up_.data(), ffn}};
   projection_.run(normed, rows, hidden, gate_up, kFinePeaks,

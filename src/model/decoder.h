@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/buffer.h"
+#include "model/kv_balance.h"
 #include "model/kv_pool.h"
 #include "model/mrope.h"
 #include "model/projection.h"
@@ -54,7 +55,8 @@ class Decoder {
   MropeTable rope_{TextConfig{}};
   Buffer<float> hidden_, normed_, q_, k_, v_, mixed_, gate_, up_, logits_, cos_, sin_;
   std::vector<AttentionTask> tasks_;
-  std::vector<int32_t> run_of_;  // [rows] index of the row's run in this step
+  std::vector<KvBalance> balance_;  // [layers], made when an int8 cache first needs it
+  std::vector<int32_t> run_of_;     // [rows] index of the row's run in this step
 };
 
 }  // namespace ocelli

@@ -106,11 +106,14 @@ TEST_P(Golden, ReferenceComputeEqualsHuggingFace) {
   }
 }
 
-TEST_P(Golden, FastComputeStaysWithinTheReferencesOwnRounding) {
-  EngineDriver engine(container_of(GetParam(), "default"), {{"threads", 2}});
+class GoldenKv : public testing::TestWithParam<std::tuple<std::string, std::string>> {};
+
+TEST_P(GoldenKv, FastComputeStaysWithinTheReferencesOwnRounding) {
+  const auto& [profile, kv] = GetParam();
+  EngineDriver engine(container_of(profile, "default"), {{"threads", 2}, {"kv", kv}});
   double kl_sum = 0, kl_bf16_sum = 0;
   int clear = 0, agreed = 0, requests = 0;
-  const ordered_json goldens = golden_of(GetParam());
+  const ordered_json goldens = golden_of(profile);
   for (const ordered_json& golden : goldens["requests"]) {
     SCOPED_TRACE(golden["name"].get<std::string>());
     ordered_json body = body_of(golden);
@@ -144,7 +147,7 @@ TEST_P(Golden, FastComputeStaysWithinTheReferencesOwnRounding) {
     ++requests;
     engine.close(reply);
   }
-  std::printf("KL to f32: fast %.5f, Hugging Face bf16 %.5f\n", kl_sum / requests,
+  std::printf("KL to f32: %s cache %.5f, Hugging Face bf16 %.5f\n", kv.c_str(), kl_sum / requests,
               kl_bf16_sum / requests);
   EXPECT_LE(kl_sum, kl_bf16_sum);
   EXPECT_GT(clear, 10);
@@ -199,6 +202,10 @@ TEST_P(Golden, CompanyAndThreadsChangeNothing) {
 
 INSTANTIATE_TEST_SUITE_P(Profiles, Golden,
                          testing::Values("tied_bf16", "untied_f32", "awq", "awq_outliers"));
+INSTANTIATE_TEST_SUITE_P(Profiles, GoldenKv,
+                         testing::Combine(testing::Values("tied_bf16", "untied_f32", "awq",
+                                                          "awq_outliers"),
+                                          testing::Values("f16", "int8")));
 
 }  // namespace
 }  // namespace ocelli::test

@@ -67,19 +67,21 @@ TEST(RmsNorm, EqualsDouble) {
   }
 }
 
-TEST(SiluMulAddGelu, EqualDouble) {
+TEST(ElementWise, EqualDouble) {
   for (int64_t count : {1, 4, 7, 3420}) {
     auto gate = random_floats(count, 71, 8.0f);
     const auto up = random_floats(count, 73);
     gate[0] = -120.0f;
-    std::vector<float> out(count), sum = gate, gelued = gate;
+    std::vector<float> out(count), sum = gate, gelued = gate, product = gate;
     silu_mul(gate.data(), up.data(), count, out.data());
     add(sum.data(), up.data(), count);
+    multiply(product.data(), up.data(), count);
     gelu(gelued.data(), count);
     for (int64_t i = 0; i < count; ++i) {
       const double g = gate[i], silu = g / (1 + std::exp(-g)) * up[i];
       ASSERT_NEAR(out[i], silu, std::fabs(silu) * 5e-7 + 1e-30);
       ASSERT_EQ(sum[i], gate[i] + up[i]);
+      ASSERT_EQ(product[i], gate[i] * up[i]);
       ASSERT_NEAR(gelued[i], g / 2 * (1 + std::erf(g / std::sqrt(2.0))), 1e-6 * (1 + std::fabs(g)));
     }
   }
