@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "engine/engine.h"
 #include "engine/self_test.h"
@@ -16,7 +17,7 @@ namespace {
 
 using namespace ocelli;
 
-constexpr uint32_t kAbiVersion = 1;
+constexpr uint32_t kAbiVersion = 2;
 constexpr uint32_t kEnginesMax = 16;
 
 struct Slot {
@@ -105,6 +106,17 @@ int32_t ocelli_shard_reserve(uint32_t engine, uint32_t index, void** address, ui
   return 0;
 }
 
+int32_t ocelli_shard_hash(uint32_t engine, uint32_t index, uint32_t bytes) {
+  Engine* e = engine_of(engine);
+  return e ? status_of(e->shard_hash(index, bytes)) : stale(engine);
+}
+
+int32_t ocelli_shard_digest(uint32_t engine, uint32_t index, const char* sha256,
+                            uint32_t sha256_bytes) {
+  Engine* e = engine_of(engine);
+  return e ? status_of(e->shard_digest(index, {sha256, sha256_bytes})) : stale(engine);
+}
+
 int32_t ocelli_shard_commit(uint32_t engine, uint32_t index) {
   Engine* e = engine_of(engine);
   return e ? status_of(e->shard_commit(index)) : stale(engine);
@@ -113,6 +125,13 @@ int32_t ocelli_shard_commit(uint32_t engine, uint32_t index) {
 int32_t ocelli_ready(uint32_t engine) {
   Engine* e = engine_of(engine);
   return e ? status_of(e->ready()) : stale(engine);
+}
+
+int32_t ocelli_warm_up(uint32_t engine, uint32_t* more) {
+  Engine* e = engine_of(engine);
+  if (!e) return stale(engine);
+  *more = e->warm_up() ? 1 : 0;
+  return 0;
 }
 
 int32_t ocelli_close(uint32_t engine) {
@@ -183,9 +202,9 @@ int32_t ocelli_request_assume(uint32_t engine, uint32_t request, uint32_t tokens
 int32_t ocelli_step(uint32_t engine, uint32_t* state) {
   Engine* e = engine_of(engine);
   if (!e) return stale(engine);
-  const auto more = e->step();
-  if (!more) return report(more.error());
-  *state = *more ? 1 : 0;
+  const auto next = e->step();
+  if (!next) return report(next.error());
+  *state = std::to_underlying(*next);
   return 0;
 }
 

@@ -39,10 +39,21 @@ int32_t ocelli_open(const char* manifest, uint32_t manifest_bytes, const char* o
                     uint32_t options_bytes, uint32_t* engine);
 // Where shard `index` (order of manifest.json) wants its bytes; write them, then commit. Commit
 // checks the sha256 and the safetensors header and binds the tensors; on a mismatch the shard can
-// be reserved again.
+// be reserved again. Any order will do, and several may be reserved at a time. Once those that hold
+// "tokenizer" are committed, text can be tokenized and requests opened; steps then compute as far
+// as weights have come.
 int32_t ocelli_shard_reserve(uint32_t engine, uint32_t index, void** address, uint32_t* bytes);
+// Hashing may go along with writing: shard_hash says that the first `bytes` bytes are written, and
+// commit hashes what is left; or the host hashes faster than a module and hands in the 64 hex
+// digits of what it has written, before the commit.
+int32_t ocelli_shard_hash(uint32_t engine, uint32_t index, uint32_t bytes);
+int32_t ocelli_shard_digest(uint32_t engine, uint32_t index, const char* sha256,
+                            uint32_t sha256_bytes);
 int32_t ocelli_shard_commit(uint32_t engine, uint32_t index);
-int32_t ocelli_ready(uint32_t engine);  // 0 when all shards are committed, else not_ready
+int32_t ocelli_ready(uint32_t engine);  // 0 when all weights are there, else not_ready
+// While weights come and nothing is asked: a little work for nothing, through the kernels that
+// requests will use, for hosts that optimise code while it runs. *more: 1 call again.
+int32_t ocelli_warm_up(uint32_t engine, uint32_t* more);
 int32_t ocelli_close(uint32_t engine);  // frees everything; pending requests are gone
 
 // --- text without a request
@@ -73,11 +84,14 @@ int32_t ocelli_request_close(uint32_t engine,
 // that length; its text means nothing.
 int32_t ocelli_request_assume(uint32_t engine, uint32_t request, uint32_t tokens);
 
-// One scheduler step for all open requests. *state: 0 nothing to do, 1 call again.
+// One scheduler step for all open requests. *state: 0 nothing to do, 1 call again, 2 nothing can go
+// on before another shard is committed (or a request opened). When the weights turned out to be
+// unusable at a commit, that error.
 int32_t ocelli_step(uint32_t engine, uint32_t* state);
 // Next event or *json_bytes = 0 when there is none. JSON, one object:
 //  {"request":R,"type":"prompt","prompt_tokens":N,"prompt_token_ids":[..]?,"images":[{"width","height","grid":[t,h,w]}]}
-//  {"request":R,"type":"progress","stage":"vision"|"prompt","done":n,"total":N}
+//  {"request":R,"type":"progress","stage":"vision"|"prompt"|"weights","done":n,"total":N}
+//   ("weights": it waits for them; bytes committed)
 //  {"request":R,"type":"delta","index":I,"text":"..."?,"tool_calls":[{"index":K,"name":"..."?,"arguments":"..."?}]?,
 //   "logprobs":[{"token","logprob","bytes":[..],"top_logprobs":[..]}]?,"token_ids":[..]?,"tokens":n}
 //  {"request":R,"type":"finish","index":I,"reason":"stop"|"length"|"tool_calls"|"abort","stop_reason":null|"text"|id}

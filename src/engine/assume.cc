@@ -32,7 +32,7 @@ Result<void> Scheduler::assume(Request& request, int tokens) {
   Sequence& sequence = request.sequences.front();
   if (request.sequences.size() > 1 || !request.images.empty())
     return refuse("the request has several choices or images");
-  if (request.finished || sequence.computed > 0)
+  if (request.finished || sequence.begun > 0)
     return refuse("the request has been computed already");
   // Whole blocks only: a block of made-up and real tokens would get the identity of a real one.
   if (tokens <= 0 || tokens % kKvBlock != 0 || tokens >= request.prompt_tokens) {
@@ -61,7 +61,7 @@ Result<void> Scheduler::assume(Request& request, int tokens) {
                token % kKvBlock, row, row + kNoiseRows * width);
     }
   }
-  sequence.computed = tokens;
+  sequence.computed = sequence.begun = tokens;
   return {};
 }
 

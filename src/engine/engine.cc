@@ -1,6 +1,7 @@
 #include "engine/engine.h"
 
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 
 #include "engine/prompt.h"
@@ -26,34 +27,77 @@ Result<std::unique_ptr<Engine>> Engine::open(std::string_view manifest, std::str
              KvPool::make(config.text.layers, config.text.kv_heads, config.text.head_dim,
                           engine->plan_.kv_blocks, engine->plan_.kv_format));
   engine->shards_.resize(engine->manifest_.shards.size());
-  engine->committed_.resize(engine->manifest_.shards.size());
   return engine;
 }
 
 Result<std::span<uint8_t>> Engine::shard_reserve(uint32_t index) {
-  if (index >= shards_.size() || committed_[index]) {
+  if (index >= shards_.size() || shards_[index].committed) {
     return fail(Status::kInvalidArgument,
                 "shard " + std::to_string(index) +
                     (index < shards_.size() ? " is committed already" : " does not exist"));
   }
+  Shard& shard = shards_[index];
   const uint32_t bytes = manifest_.shards[index].bytes;
-  if (!shards_[index].data()) {
-    OCELLI_TRY(shards_[index], Buffer<uint8_t>::make(bytes, "a weight shard"));
+  if (!shard.bytes.data()) {
+    OCELLI_TRY(shard.bytes, Buffer<uint8_t>::make(bytes, "a weight shard"));
   }
-  return std::span<uint8_t>(shards_[index].data(), bytes);
+  shard.hash = {};
+  shard.hashed = 0;
+  shard.digest.clear();
+  return std::span<uint8_t>(shard.bytes.data(), bytes);
+}
+
+Result<Engine::Shard*> Engine::reserved(uint32_t index) {
+  if (index >= shards_.size() || shards_[index].committed || !shards_[index].bytes.data()) {
+    return fail(Status::kInvalidArgument, "shard " + std::to_string(index) + " is not reserved");
+  }
+  return &shards_[index];
+}
+
+Result<void> Engine::shard_hash(uint32_t index, uint32_t bytes) {
+  OCELLI_TRY(Shard * shard, reserved(index));
+  const uint32_t all = manifest_.shards[index].bytes;
+  if (bytes < shard->hashed || bytes > all) {
+    return fail(Status::kInvalidArgument,
+                "the bytes of shard " + std::to_string(index) + " to hash must be in [" +
+                    std::to_string(shard->hashed) + ", " + std::to_string(all) + "], got " +
+                    std::to_string(bytes));
+  }
+  shard->hash.update({shard->bytes.data() + shard->hashed, bytes - shard->hashed});
+  shard->hashed = bytes;
+  return {};
+}
+
+Result<void> Engine::shard_digest(uint32_t index, std::string_view sha256) {
+  OCELLI_TRY(Shard * shard, reserved(index));
+  if (sha256.size() != 64) {
+    return fail(Status::kInvalidArgument, "a sha256 must be 64 hex digits, got " +
+                                              std::to_string(sha256.size()) + " characters");
+  }
+  shard->digest = sha256;
+  return {};
 }
 
 Result<void> Engine::shard_commit(uint32_t index) {
-  if (index >= shards_.size() || committed_[index] || !shards_[index].data()) {
-    return fail(Status::kInvalidArgument, "shard " + std::to_string(index) + " is not reserved");
-  }
+  OCELLI_TRY(Shard * shard, reserved(index));
   const ShardInfo& info = manifest_.shards[index];
-  OCELLI_TRY(const auto tensors, open_shard({shards_[index].data(), info.bytes}, info));
-  OCELLI_TRY_VOID(loader_->add(tensors));
-  committed_[index] = true;
-  OCELLI_TRY_VOID(open_tokenizer());
-  const bool all = std::find(committed_.begin(), committed_.end(), false) == committed_.end();
-  return all ? bind() : Result<void>{};
+  if (shard->digest.empty()) {
+    OCELLI_TRY_VOID(shard_hash(index, info.bytes));
+    shard->digest = shard->hash.finish_hex();
+  }
+  OCELLI_TRY(const auto tensors,
+             open_shard({shard->bytes.data(), info.bytes}, info, shard->digest));
+  shard->committed = true;
+  committed_bytes_ += info.bytes;
+  Result<void> bound = loader_->add(tensors);
+  if (bound) bound = bind();
+  if (!bound) load_error_ = bound.error();
+  return bound;
+}
+
+int64_t Engine::missing_shards() const {
+  return std::count_if(shards_.begin(), shards_.end(),
+                       [](const Shard& shard) { return !shard.committed; });
 }
 
 // As soon as its tensors are there, so that text can be tokenized without the rest of the weights.
@@ -86,22 +130,60 @@ Result<void> Engine::open_tokenizer() {
 }
 
 Result<void> Engine::bind() {
+  const bool all = missing_shards() == 0;
+  OCELLI_TRY_VOID(open_tokenizer());
   for (const char* name : {"tokenizer.bytes", "tokenizer.ends", "tokenizer.merges"}) {
-    if (!loader_->find(name))
+    if (all && !loader_->find(name))
       return fail(Status::kMissingTensor, std::string("the container has no tensor ") + name);
   }
-  OCELLI_TRY(weights_, loader_->bind());
+  OCELLI_TRY_VOID(loader_->bind(weights_, all));
+  if (!tokenizer_ || scheduler_) return {};
   events_.emplace(*tokenizer_);
-  scheduler_.emplace(manifest_.config, *tokenizer_, *decoder_, *tower_, *kv_, options_, *events_);
+  scheduler_.emplace(manifest_.config, *tokenizer_, weights_, *decoder_, *tower_, *kv_, options_,
+                     *events_);
   return {};
 }
 
 Result<void> Engine::ready() const {
-  if (scheduler_) return {};
-  const auto missing = std::count(committed_.begin(), committed_.end(), false);
-  return fail(Status::kNotReady, std::to_string(missing) + " of " +
-                                     std::to_string(committed_.size()) +
+  if (load_error_) return std::unexpected(*load_error_);
+  if (weights_.complete()) return {};
+  return fail(Status::kNotReady, std::to_string(missing_shards()) + " of " +
+                                     std::to_string(shards_.size()) +
                                      " shards are not committed yet");
+}
+
+bool Engine::warm_up() {
+  if (load_error_ || !scheduler_ || scheduler_->count() > 0) return false;
+  return warm_text() || warm_vision();
+}
+
+bool Engine::warm_text() {
+  if (warm_text_ >= kWarmPasses || !weights_.has_layer(0)) return false;
+  std::array<int32_t, (kWarmRows + kKvBlock - 1) / kKvBlock> blocks;
+  for (int32_t& block : blocks) block = kv_->take();
+  const bool room = std::ranges::find(blocks, -1) == blocks.end();
+  if (room) decoder_->warm_up(warm_text_ % 2 == 0 ? kWarmRows : 1, blocks.data(), *kv_);
+  for (const int32_t block : blocks) {
+    if (block >= 0) kv_->release(block);
+  }
+  warm_text_ = room ? warm_text_ + 1 : kWarmPasses;  // a tiny cache has no room: never mind
+  return true;
+}
+
+bool Engine::warm_vision() {
+  if (warm_vision_ >= kWarmVisionPasses || !weights_.has_block(0)) return false;
+  const VisionConfig& vision = manifest_.config.vision;
+  const PatchGrid grid{1, 2 * vision.merge, 2 * vision.merge};
+  const int64_t values =
+      int64_t{vision.in_channels} * vision.temporal_patch * vision.patch * vision.patch;
+  const auto grey = [values](int64_t begin, int64_t end, float* out) {
+    std::fill_n(out, (end - begin) * values, 0.5f);
+  };
+  Result<VisionJob> job = VisionJob::make(*tower_, grid, grey);
+  // Embedding, then all stages of the first block.
+  for (int stage = 0; job && stage < 4 && !job->waits(); ++stage) job->advance(1);
+  ++warm_vision_;
+  return true;
 }
 
 Result<std::vector<int32_t>> Engine::tokenize(std::string_view text, bool match_added) const {
@@ -124,13 +206,11 @@ Result<std::string> Engine::detokenize(std::span<const int32_t> ids, bool skip_s
   return text;
 }
 
-Result<uint32_t> Engine::media_put(std::span<const uint8_t> encoded) {
-  OCELLI_TRY_VOID(ready());
-  return media_.put(encoded);
-}
+Result<uint32_t> Engine::media_put(std::span<const uint8_t> encoded) { return media_.put(encoded); }
 
 Result<uint32_t> Engine::request_open(std::string_view json) {
-  OCELLI_TRY_VOID(ready());
+  if (load_error_) return std::unexpected(*load_error_);
+  if (!scheduler_) return fail(Status::kNotReady, "the tokenizer's shard is not committed yet");
   if (scheduler_->count() >= kRequestsMax) {
     return fail(Status::kQueueFull,
                 "at most " + std::to_string(kRequestsMax) + " requests can be open at once");
@@ -230,9 +310,15 @@ Result<void> Engine::request_assume(uint32_t handle, uint32_t tokens) {
   return scheduler_->assume(*request, static_cast<int>(std::min<uint32_t>(tokens, INT32_MAX)));
 }
 
-Result<bool> Engine::step() {
-  OCELLI_TRY_VOID(ready());
-  return scheduler_->step();
+Result<StepState> Engine::step() {
+  if (load_error_) return std::unexpected(*load_error_);
+  if (!scheduler_) return StepState::kIdle;  // without a tokenizer no request could be opened
+  const StepState state = scheduler_->step();
+  if (state == StepState::kWaiting && reported_bytes_ != committed_bytes_) {
+    reported_bytes_ = committed_bytes_;
+    scheduler_->report_weights(committed_bytes_, plan_.weights_bytes);
+  }
+  return state;
 }
 
 std::string Engine::stats_json() const {
@@ -243,6 +329,7 @@ std::string Engine::stats_json() const {
     const SchedulerStats& stats = scheduler_->stats();
     out["requests"] = scheduler_->count();
     out["steps"] = stats.steps;
+    out["layers"] = stats.layers;
     out["rows"] = stats.rows;
     out["preemptions"] = stats.preemptions;
     out["image_tokens"] = scheduler_->image_tokens();

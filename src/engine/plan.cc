@@ -55,6 +55,8 @@ Result<MemoryPlan> plan_memory(const Manifest& manifest, const EngineOptions& op
                            VisionTower::bytes(vision, options.fast) +
                            options.sequences_max * Sampler::bytes(text.vocab) +
                            int64_t{text.vocab} * 4;  // the logits that choices of a prompt share
+  // Prompts may be read while weights come.
+  plan.reserve_bytes += kParkedSlices * Decoder::parked_bytes(text, kStepRowsMax);
   const auto take_context = [&](int context) {
     plan.context = context;
     plan.kv_blocks = blocks_for(context, options.sequences_max);

@@ -20,7 +20,7 @@ struct MemoryPlan {
   int64_t kv_bytes = 0;
   int64_t activations_bytes = 0;  // decoder and vision scratch, logits, the samplers' tables
   int64_t image_bytes = 0;        // the largest image in flight, and a context of merged rows
-  int64_t reserve_bytes = kMemoryReserve;
+  int64_t reserve_bytes = kMemoryReserve;  // and the steps that wait for weights
   int64_t memory_bytes_max = 0;
 
   int64_t resident_bytes() const {

@@ -26,11 +26,12 @@ const RequestImage* image_at(const Request& request, int token_index, int merge)
 
 }  // namespace
 
-Scheduler::Scheduler(const ModelConfig& config, const Tokenizer& tokenizer, Decoder& decoder,
-                     VisionTower& tower, KvPool& kv, const EngineOptions& options,
+Scheduler::Scheduler(const ModelConfig& config, const Tokenizer& tokenizer, const Weights& weights,
+                     Decoder& decoder, VisionTower& tower, KvPool& kv, const EngineOptions& options,
                      EventQueue& events)
     : config_(config),
       tokenizer_(tokenizer),
+      weights_(weights),
       decoder_(decoder),
       tower_(tower),
       kv_(kv),
@@ -56,6 +57,7 @@ Request* Scheduler::find(uint32_t handle) {
 
 void Scheduler::cancel(Request& request) {
   if (request.finished) return;
+  abandon_steps_of(request);
   if (!request.announced) events_.prompt(request);
   request.announced = true;
   for (Sequence& sequence : request.sequences) {
@@ -68,6 +70,7 @@ void Scheduler::cancel(Request& request) {
 void Scheduler::remove(uint32_t handle) {
   for (const auto& request : requests_) {
     if (request->handle != handle) continue;
+    abandon_steps_of(*request);
     for (Sequence& sequence : request->sequences) release(sequence);
   }
   std::erase_if(requests_, [&](const auto& request) { return request->handle == handle; });
@@ -78,6 +81,7 @@ void Scheduler::release(Sequence& sequence) {
   for (const int32_t block : sequence.blocks) kv_.release(block);
   sequence.blocks.clear();
   sequence.computed = 0;
+  sequence.begun = 0;
   sequence.identity = 0;
 }
 
@@ -160,6 +164,7 @@ Result<void> Scheduler::begin_image(RequestImage& image) {
 }
 
 void Scheduler::fail_request(Request& request, const Error& error) {
+  abandon_steps_of(request);
   for (Sequence& sequence : request.sequences) {
     sequence.finished = true;
     sequence.sampler.reset();
@@ -169,7 +174,7 @@ void Scheduler::fail_request(Request& request, const Error& error) {
   events_.error(request.handle, error);
 }
 
-void Scheduler::vision_work(bool shared) {
+bool Scheduler::vision_work(bool shared) {
   vision_request_ = nullptr;
   for (const auto& owner : requests_) {
     Request& request = *owner;
@@ -179,15 +184,16 @@ void Scheduler::vision_work(bool shared) {
       if (!image.job) {
         // A prompt's own images always fit its context; older ones have begun before.
         const int64_t tokens = image_tokens() + image.grid.tokens(config_.vision.merge);
-        if (tokens > options_.context) return;
+        if (tokens > options_.context) return false;
         if (Result<void> begun = begin_image(image); !begun) {
           fail_request(request, begun.error());  // no memory for this image: the others go on
-          return;
+          return true;
         }
         events_.progress(request, "vision", 0, image.job->work_total());
         vision_request_ = &request;
-        return;  // resizing is work enough for a step
+        return true;  // resizing is work enough for a step
       }
+      if (image.job->waits()) return false;
       image.done = image.job->advance(shared ? kVisionStepWorkShared : kVisionStepWork);
       events_.progress(request, "vision", image.job->work_done(), image.job->work_total());
       vision_request_ = &request;
@@ -195,9 +201,10 @@ void Scheduler::vision_work(bool shared) {
         image.merged = image.job->take_merged();
         image.job.reset();
       }
-      return;
+      return true;
     }
   }
+  return false;
 }
 
 bool Scheduler::preempt_younger_than(const Sequence& sequence) {
@@ -205,9 +212,7 @@ bool Scheduler::preempt_younger_than(const Sequence& sequence) {
     for (auto other = (*request)->sequences.rbegin(); other != (*request)->sequences.rend();
          ++other) {
       if (&*other == &sequence) return false;
-      const bool in_step = std::any_of(runs_.begin(), runs_.end(),
-                                       [&](const StepRun& run) { return run.sequence == &*other; });
-      if (other->blocks.empty() || in_step) continue;
+      if (other->blocks.empty() || other->in_step()) continue;
       release(*other);
       ++stats_.preemptions;
       return true;
@@ -251,11 +256,12 @@ void Scheduler::fill_row(const Request& request, const Sequence& sequence, int t
 }
 
 bool Scheduler::gather_sequence(Request& request, Sequence& sequence, int rows) {
-  if (rows <= 0 || !ensure_blocks(sequence, sequence.computed + rows)) return false;
-  for (int i = 0; i < rows; ++i) fill_row(request, sequence, sequence.computed + i, rows_ + i);
+  if (rows <= 0 || !ensure_blocks(sequence, sequence.begun + rows)) return false;
+  for (int i = 0; i < rows; ++i) fill_row(request, sequence, sequence.begun + i, rows_ + i);
   runs_.push_back(
-      {&request, &sequence, {rows_, rows, sequence.computed, nullptr}, rows == sequence.pending()});
+      {&request, &sequence, {rows_, rows, sequence.begun, nullptr}, rows == sequence.pending()});
   rows_ += rows;
+  sequence.begun += rows;
   return true;
 }
 
@@ -272,7 +278,7 @@ void Scheduler::gather(bool shared) {
     }
   };
   const auto decodes = [](const Sequence& sequence) {
-    return sequence.computed > 0 && sequence.pending() == 1;
+    return sequence.begun > 0 && sequence.pending() == 1;
   };
   each([&](Request& request, Sequence& sequence) {
     if (decodes(sequence)) gather_sequence(request, sequence, 1);
@@ -306,36 +312,19 @@ void Scheduler::seal_blocks(const Request& request, Sequence& sequence) {
   }
 }
 
-bool Scheduler::step() {
+StepState Scheduler::step() {
   give_back_images();
   admit();
   const bool shared = decoding();
-  vision_work(shared);
-  gather(shared);
-  if (runs_.empty()) return work_left();
+  const bool seen = vision_work(shared), read = text_work(shared);
+  if (!work_left()) return StepState::kIdle;
+  return seen || read || weights_.complete() ? StepState::kMore : StepState::kWaiting;
+}
 
-  row_runs_.clear();
-  logit_rows_.clear();
-  for (StepRun& run : runs_) {
-    run.rows.blocks = run.sequence->blocks.data();
-    row_runs_.push_back(run.rows);
-    if (run.wants_logits) logit_rows_.push_back(run.rows.row_begin + run.rows.rows - 1);
+void Scheduler::report_weights(int64_t done, int64_t total) {
+  for (const auto& request : requests_) {
+    if (!request->finished) events_.progress(*request, "weights", done, total);
   }
-  decoder_.forward(rows_, row_runs_, kv_, logit_rows_);
-  ++stats_.steps;
-  stats_.rows += rows_;
-  stats_.rows_last = rows_;
-
-  int logits = 0;
-  for (const StepRun& run : runs_) {
-    run.sequence->computed += run.rows.rows;
-    seal_blocks(*run.request, *run.sequence);
-    if (run.sequence->computed <= run.request->prompt_tokens && run.rows.rows > 1) {
-      events_.progress(*run.request, "prompt", run.sequence->computed, run.request->prompt_tokens);
-    }
-    if (run.wants_logits) sample(run, decoder_.logits(logits++));
-  }
-  return work_left();
 }
 
 void Scheduler::sample(const StepRun& run, std::span<float> logits) {
@@ -373,7 +362,7 @@ void Scheduler::fork(Request& request) {
       sequence.blocks.push_back(first.blocks[block]);
     }
     if (partial) sequence.blocks.push_back(copy);
-    sequence.computed = first.computed;
+    sequence.computed = sequence.begun = first.computed;
     sequence.identity = first.identity;
   }
 }

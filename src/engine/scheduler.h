@@ -2,7 +2,9 @@
 // gets its row, the rest of the step goes to prompts, and at most one bounded slice of vision work
 // runs per step. Surprise: when the KV pool is full the youngest sequence gives its blocks back and
 // is computed again later. Rows do not depend on company, so its answer is the same. Merged rows of
-// images stay while their request runs, since computing it again needs them.
+// images stay while their request runs, since computing it again needs them. While weights are
+// still coming, a step that reaches the last layer there is gets parked, and the prompt's next
+// slice may follow it.
 #pragma once
 
 #include <cstdint>
@@ -20,13 +22,21 @@ namespace ocelli {
 
 struct SchedulerStats {
   int64_t steps = 0, rows = 0, preemptions = 0;
+  int64_t layers = 0;  // layers run, over all steps
   int rows_last = 0;
+};
+
+enum class StepState : uint32_t {
+  kIdle = 0,     // nothing to do
+  kMore = 1,     // call again
+  kWaiting = 2,  // requests are open, but nothing can go on before more weights have come
 };
 
 class Scheduler {
  public:
-  Scheduler(const ModelConfig& config, const Tokenizer& tokenizer, Decoder& decoder,
-            VisionTower& tower, KvPool& kv, const EngineOptions& options, EventQueue& events);
+  Scheduler(const ModelConfig& config, const Tokenizer& tokenizer, const Weights& weights,
+            Decoder& decoder, VisionTower& tower, KvPool& kv, const EngineOptions& options,
+            EventQueue& events);
 
   void add(std::unique_ptr<Request> request);
   Request* find(uint32_t handle);
@@ -37,8 +47,9 @@ class Scheduler {
   Result<void> assume(Request& request, int tokens);
   int count() const { return static_cast<int>(requests_.size()); }
 
-  // One step; true when there is more to do.
-  bool step();
+  StepState step();
+  // Tells every unfinished request how far the weights have come.
+  void report_weights(int64_t done, int64_t total);
   const SchedulerStats& stats() const { return stats_; }
   // Tokens of the images whose merged rows are held or on their way: at most the context.
   int64_t image_tokens() const;
@@ -50,10 +61,23 @@ class Scheduler {
     RowRun rows;
     bool wants_logits;
   };
+  // A step that waits for weights: what was gathered for it, and the decoder's rows.
+  struct Parked {
+    std::vector<StepRun> runs;
+    std::vector<RowRun> row_runs;
+    std::vector<int> logit_rows;
+    int row_count = 0;
+    ParkedRows rows;
+  };
   void admit();
   void give_back_images();
   bool decoding() const;
-  void vision_work(bool shared);
+  bool vision_work(bool shared);  // false: there was none that could be done
+  bool text_work(bool shared);
+  void run_step(size_t place);  // as far as weights have come
+  bool make_room_to_park();
+  void exchange(Parked& parked);
+  void abandon_steps_of(const Request& request);
   Result<void> begin_image(RequestImage& image);
   void fail_request(Request& request, const Error& error);
   void gather(bool shared);
@@ -71,6 +95,7 @@ class Scheduler {
 
   const ModelConfig& config_;
   const Tokenizer& tokenizer_;
+  const Weights& weights_;
   Decoder& decoder_;
   VisionTower& tower_;
   KvPool& kv_;
@@ -82,6 +107,8 @@ class Scheduler {
   std::vector<int> logit_rows_;
   std::vector<float> logits_copy_;  // [V], only used when a prompt forks
   int rows_ = 0;
+  std::vector<Parked> parked_;  // the first parked_count_ hold steps, oldest first
+  size_t parked_count_ = 0;
   const Request* vision_request_ = nullptr;  // whose image this step has worked on
   uint64_t assumed_blocks_ = 0;  // ever: their identities are numbers, not hashes of tokens
   SchedulerStats stats_;

@@ -32,12 +32,14 @@ struct Sequence {
   int index = 0;                // choice
   std::vector<int32_t> tokens;  // prompt, then output
   int computed = 0;             // tokens whose keys and values are in the cache
+  int begun = 0;                // those, and the ones in steps that wait for weights
   std::vector<int32_t> blocks;  // KV blocks, in order
   uint64_t identity = 0;        // hash of all full blocks so far
   bool waits_for_fork = false;  // shares the prompt of choice 0 once that is computed
   bool finished = false;
 
-  int pending() const { return static_cast<int>(tokens.size()) - computed; }
+  int pending() const { return static_cast<int>(tokens.size()) - begun; }
+  bool in_step() const { return begun != computed; }
 };
 
 // One image of a prompt, from pixels to merged rows.

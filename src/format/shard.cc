@@ -43,17 +43,31 @@ Result<std::vector<TensorView>> read_shard(std::span<const uint8_t> file) {
   return views;
 }
 
-Result<std::vector<TensorView>> open_shard(std::span<const uint8_t> file, const ShardInfo& info) {
+namespace {
+
+Result<void> check_size(std::span<const uint8_t> file, const ShardInfo& info) {
+  if (file.size() == info.bytes) return {};
   const std::string file_name = info.sha256 + ".safetensors";
-  if (file.size() != info.bytes) {
-    return fail(Status::kInvalidShard,
-                "shard " + file_name + " has " + std::to_string(file.size()) +
-                    " bytes, the manifest says " + std::to_string(info.bytes),
-                file_name);
-  }
-  if (const std::string digest = sha256_hex(file); digest != info.sha256) {
+  return fail(Status::kInvalidShard,
+              "shard " + file_name + " has " + std::to_string(file.size()) +
+                  " bytes, the manifest says " + std::to_string(info.bytes),
+              file_name);
+}
+
+}  // namespace
+
+Result<std::vector<TensorView>> open_shard(std::span<const uint8_t> file, const ShardInfo& info) {
+  OCELLI_TRY_VOID(check_size(file, info));
+  return open_shard(file, info, sha256_hex(file));
+}
+
+Result<std::vector<TensorView>> open_shard(std::span<const uint8_t> file, const ShardInfo& info,
+                                           const std::string& sha256) {
+  OCELLI_TRY_VOID(check_size(file, info));
+  const std::string file_name = info.sha256 + ".safetensors";
+  if (sha256 != info.sha256) {
     return fail(Status::kShardHashMismatch,
-                "shard " + file_name + " has the sha256 " + digest + ": damaged", file_name);
+                "shard " + file_name + " has the sha256 " + sha256 + ": damaged", file_name);
   }
   auto views = read_shard(file);
   if (!views) views.error().param = file_name;

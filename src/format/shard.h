@@ -28,7 +28,9 @@ struct TensorView {
 Result<std::vector<TensorView>> read_shard(std::span<const uint8_t> file);
 
 // The same after checking size (kInvalidShard) and sha256 (kShardHashMismatch) against the
-// manifest.
+// manifest. `sha256`: that of the file, where it has been computed on the way.
 Result<std::vector<TensorView>> open_shard(std::span<const uint8_t> file, const ShardInfo& info);
+Result<std::vector<TensorView>> open_shard(std::span<const uint8_t> file, const ShardInfo& info,
+                                           const std::string& sha256);
 
 }  // namespace ocelli

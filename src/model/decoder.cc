@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "base/check.h"
 #include "kernels/attention.h"
@@ -31,6 +32,7 @@ Result<Decoder> Decoder::make(const TextConfig& c, const Weights& weights, Pool&
   Decoder d;
   d.config_ = &c;
   d.weights_ = &weights;
+  d.rows_max_ = rows_max;
   d.rope_ = MropeTable(c);
   const int q = c.heads * c.head_dim, kv = c.kv_heads * c.head_dim;
   const int k_max = std::max({c.hidden, c.intermediate, q});
@@ -161,17 +163,34 @@ void Decoder::layer(int index, int rows, std::span<const RowRun> runs, KvPool& p
   });  // [T, D]
 }
 
-void Decoder::forward(int rows, std::span<const RowRun> runs, KvPool& kv,
-                      std::span<const int> logit_rows) {
+void Decoder::begin(int rows) {
+  OCELLI_CHECK(rows <= rows_max_);
+  rows_ = rows;
+  layer_ = 0;
+}
+
+bool Decoder::can_advance(int layer) const {
+  return layer < config_->layers ? weights_->has_layer(layer) : weights_->has_head();
+}
+
+void Decoder::note_runs(std::span<const RowRun> runs) {
   for (size_t run = 0; run < runs.size(); ++run) {
     const auto first = run_of_.begin() + runs[run].row_begin;
     std::fill(first, first + runs[run].rows, static_cast<int32_t>(run));
   }
-  for (int i = 0; i < config_->layers; ++i) layer(i, rows, runs, kv);
-  if (logit_rows.empty()) return;
+}
+
+bool Decoder::advance(std::span<const RowRun> runs, KvPool& kv, std::span<const int> logit_rows) {
+  note_runs(runs);
+  for (; layer_ < config_->layers; ++layer_) {
+    if (!weights_->has_layer(layer_)) return false;
+    layer(layer_, rows_, runs, kv);
+  }
+  if (logit_rows.empty()) return true;
+  if (!weights_->has_head()) return false;
   const int64_t hidden = config_->hidden;
   for (size_t i = 0; i < logit_rows.size(); ++i) {
-    OCELLI_CHECK(logit_rows[i] >= static_cast<int>(i) && logit_rows[i] < rows);
+    OCELLI_CHECK(logit_rows[i] >= static_cast<int>(i) && logit_rows[i] < rows_);
     if (logit_rows[i] == static_cast<int>(i)) continue;
     for (float* x : {hidden_.data(), normed_.data()})
       std::memmove(x + i * hidden, x + logit_rows[i] * hidden, hidden * sizeof(float));
@@ -180,6 +199,47 @@ void Decoder::forward(int rows, std::span<const RowRun> runs, KvPool& kv,
       {&weights_->lm_head, logits_.data(), round_up(config_->vocab, kTileRows)}};
   projection_.run(normed_.data(), static_cast<int>(logit_rows.size()), hidden, head, kFineAll,
                   [&](int64_t row) { add_and_norm(row, true, weights_->norm); });  // [S, V]
+  return true;
+}
+
+void Decoder::warm_up(int rows, const int32_t* blocks, KvPool& kv) {
+  OCELLI_CHECK(rows <= rows_max_ && weights_->has_layer(0));
+  for (int row = 0; row < rows; ++row) {
+    embed_token(row, row % config_->vocab);
+    set_position(row, {row, row, row});
+  }
+  const RowRun run{0, rows, 0, blocks};
+  note_runs({&run, 1});
+  layer(0, rows, {&run, 1}, kv);
+  // The head itself may not be there yet; the embedding has its shape and, so far, its format.
+  const ProjectionOutput head[] = {
+      {&weights_->embed, logits_.data(), round_up(config_->vocab, kTileRows)}};
+  projection_.run(normed_.data(), 1, config_->hidden, head, kFineAll, [](int64_t) {});
+}
+
+void Decoder::exchange(ParkedRows& parked) {
+  std::swap(hidden_, parked.hidden);
+  std::swap(normed_, parked.normed);
+  std::swap(cos_, parked.cos);
+  std::swap(sin_, parked.sin);
+  std::swap(rows_, parked.rows);
+  std::swap(layer_, parked.layer);
+}
+
+int64_t Decoder::parked_bytes(const TextConfig& c, int rows_max) {
+  return int64_t{rows_max} * (2 * int64_t{c.hidden} + c.head_dim) * 4;
+}
+
+Result<ParkedRows> Decoder::make_parked() const {
+  ParkedRows parked;
+  const auto buffer = [&](int64_t width) {
+    return Buffer<float>::make(rows_max_ * width, "the rows that wait for weights");
+  };
+  OCELLI_TRY(parked.hidden, buffer(config_->hidden));
+  OCELLI_TRY(parked.normed, buffer(config_->hidden));
+  OCELLI_TRY(parked.cos, buffer(config_->head_dim / 2));
+  OCELLI_TRY(parked.sin, buffer(config_->head_dim / 2));
+  return parked;
 }
 
 }  // namespace ocelli

@@ -23,6 +23,13 @@ struct RowRun {
   const int32_t* blocks = nullptr;  // block table that covers cached + rows tokens
 };
 
+// The rows of a step that waits for the weights of its next layer: what the decoder needs to go on.
+struct ParkedRows {
+  Buffer<float> hidden, normed, cos, sin;  // normed: what down_proj gave, not added yet
+  int rows = 0;
+  int layer = 0;  // the next one
+};
+
 class Decoder {
  public:
   // Bytes that make() will allocate, without the KV pool.
@@ -30,20 +37,37 @@ class Decoder {
   static Result<Decoder> make(const TextConfig& config, const Weights& weights, Pool& pool,
                               bool fast, int rows_max, int logit_rows_max);
 
-  // Fill in the rows of a step, then call forward.
+  // Fill in the rows of a step, then call begin and advance.
   float* hidden(int row) { return hidden_.data() + int64_t{row} * config_->hidden; }  // [D]
   void embed_token(int row, int32_t token);
   void set_position(int row, const Position& position);
 
-  // Runs all layers for rows [0, rows), stores their keys and values, and computes logits for
-  // `logit_rows` (ascending).
-  void forward(int rows, std::span<const RowRun> runs, KvPool& kv, std::span<const int> logit_rows);
+  // A step of rows [0, rows).
+  void begin(int rows);
+  // Runs the layers whose weights are there, storing keys and values, and after the last one
+  // computes logits for `logit_rows` (ascending). True when that is done; otherwise call again,
+  // with the same runs, when more weights have come.
+  bool advance(std::span<const RowRun> runs, KvPool& kv, std::span<const int> logit_rows);
+  int next_layer() const { return layer_; }
+  // Whether advance() would do anything for rows that come to `layer` next.
+  bool can_advance(int layer) const;
+
+  // Runs the first layer and the head on rows of no meaning, which are forgotten; `blocks` covers
+  // them. For warming up: needs the weights of layer 0, and no step at hand.
+  void warm_up(int rows, const int32_t* blocks, KvPool& kv);
+
+  // Exchanges the step at hand with a parked one, so that several prompts' slices can wait at once.
+  void exchange(ParkedRows& parked);
+  static int64_t parked_bytes(const TextConfig& config, int rows_max);
+  Result<ParkedRows> make_parked() const;
+
   std::span<float> logits(int index);  // [V] of logit_rows[index]
 
  private:
   struct AttentionTask {
     int run, row_begin, rows, kv_head;
   };
+  void note_runs(std::span<const RowRun> runs);  // fills run_of_
   void layer(int index, int rows, std::span<const RowRun> runs, KvPool& kv);
   void attention(const KvLayer& kv, std::span<const RowRun> runs);
   // A row of the branch (o_proj's or down_proj's output) joins the stream, which is then normed.
@@ -51,6 +75,8 @@ class Decoder {
 
   const TextConfig* config_ = nullptr;
   const Weights* weights_ = nullptr;
+  int rows_max_ = 0;
+  int rows_ = 0, layer_ = 0;  // of the step at hand
   Projection projection_;
   MropeTable rope_{TextConfig{}};
   Buffer<float> hidden_, normed_, q_, k_, v_, mixed_, gate_, up_, logits_, cos_, sin_;

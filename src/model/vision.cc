@@ -191,13 +191,30 @@ int64_t VisionJob::work_total() const {
 }
 
 bool VisionJob::advance(int64_t budget) {
-  while (stage_ != Stage::kDone) {
+  while (stage_ != Stage::kDone && !waits()) {
     const int64_t work = slice();
     work_done_ += work;
     budget -= work;
     if (budget <= 0) break;
   }
   return stage_ == Stage::kDone;
+}
+
+bool VisionJob::waits() const {
+  const Weights& w = *tower_->weights_;
+  switch (stage_) {
+    case Stage::kEmbed:
+      return !w.has_patch_embed();
+    case Stage::kQkv:
+    case Stage::kAttention:
+    case Stage::kMlp:
+      return !w.has_block(block_);
+    case Stage::kMerge:
+      return !w.has_merger();
+    case Stage::kDone:
+      break;
+  }
+  return false;
 }
 
 int64_t VisionJob::slice() {

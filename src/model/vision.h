@@ -52,8 +52,10 @@ class VisionJob {
   static int64_t bytes(const VisionConfig& config, int64_t patches, bool fast);
   static Result<VisionJob> make(VisionTower& tower, const PatchGrid& grid, PatchSource patches);
 
-  // Works for about `budget` multiply-adds, at least one slice. True when the job is done.
+  // Works for about `budget` multiply-adds, at least one slice, or until the weights end that have
+  // come so far. True when the job is done.
   bool advance(int64_t budget);
+  bool waits() const;  // for weights: advance() could do nothing
   int64_t work_done() const { return work_done_; }
   int64_t work_total() const;  // multiply-adds
   // Merged rows in raster order (t, y, x), [tokens, out] f32. Only when done; may be called once.

@@ -29,6 +29,13 @@ std::unexpected<Error> wrong_shape(const TensorView& tensor, const std::vector<i
 
 }  // namespace
 
+WeightLoader::WeightLoader(const ModelConfig& config) : config_(config) {
+  for (WeightSpec& spec : weight_table(config)) {
+    std::string name = spec.name;
+    specs_.emplace(std::move(name), std::move(spec));
+  }
+}
+
 Result<void> WeightLoader::add(std::span<const TensorView> tensors) {
   for (const TensorView& tensor : tensors) {
     if (!tensors_.emplace(tensor.name, tensor).second) {
@@ -136,43 +143,79 @@ Result<void> WeightLoader::bind_matrix(const std::string& name, int n, int k, bo
   return {};
 }
 
-Result<Weights> WeightLoader::bind() const {
-  std::unordered_map<std::string, Linear> matrices;
-  std::unordered_map<std::string, const float*> norms;
-  for (const WeightSpec& spec : weight_table(config_)) {
-    if (spec.kind == WeightKind::kNorm) {
-      OCELLI_TRY(norms[spec.name], bind_vector(spec.name, round_up(spec.n, 2)));
-    } else {
-      OCELLI_TRY_VOID(bind_matrix(spec.name, spec.n, spec.k, spec.bias, matrices[spec.name]));
-    }
-  }
-  // Every name asked for below is in the table: at() traps on a bug of ours, never on input.
-  auto matrix = [&](const std::string& name) { return matrices.at(name); };
-  auto norm = [&](const std::string& name) { return norms.at(name); };
+// Names asked for below are in the table: at() traps on a bug of ours, never on input.
+Result<Linear> WeightLoader::matrix(const std::string& name) const {
+  const WeightSpec& spec = specs_.at(name);
+  Linear out;
+  OCELLI_TRY_VOID(bind_matrix(name, spec.n, spec.k, spec.bias, out));
+  return out;
+}
 
-  Weights w;
-  w.patch_embed = matrix("visual.patch_embed.proj");
-  for (int i = 0; i < config_.vision.depth; ++i) {
-    const std::string at = "visual.blocks." + std::to_string(i) + ".";
-    w.blocks.push_back({norm(at + "norm1"), matrix(at + "attn.qkv"), matrix(at + "attn.proj"),
-                        norm(at + "norm2"), matrix(at + "mlp.gate_proj"),
-                        matrix(at + "mlp.up_proj"), matrix(at + "mlp.down_proj")});
+Result<const float*> WeightLoader::norm(const std::string& name) const {
+  return bind_vector(name, round_up(specs_.at(name).n, 2));
+}
+
+Result<void> WeightLoader::bind_text(Weights& w, int stage) const {
+  if (stage == 0) {
+    OCELLI_TRY(w.embed, matrix("model.embed_tokens"));
+    return {};
   }
-  w.merger_norm = norm("visual.merger.ln_q");
-  w.merger_in = matrix("visual.merger.mlp.0");
-  w.merger_out = matrix("visual.merger.mlp.2");
-  w.embed = matrix("model.embed_tokens");
-  for (int i = 0; i < config_.text.layers; ++i) {
-    const std::string at = "model.layers." + std::to_string(i) + ".";
-    w.layers.push_back({norm(at + "input_layernorm"), matrix(at + "self_attn.q_proj"),
-                        matrix(at + "self_attn.k_proj"), matrix(at + "self_attn.v_proj"),
-                        matrix(at + "self_attn.o_proj"), norm(at + "post_attention_layernorm"),
-                        matrix(at + "mlp.gate_proj"), matrix(at + "mlp.up_proj"),
-                        matrix(at + "mlp.down_proj")});
+  if (stage > config_.text.layers) {
+    OCELLI_TRY(w.norm, norm("model.norm"));
+    OCELLI_TRY(w.lm_head, config_.text.tied ? Result<Linear>(w.embed) : matrix("lm_head"));
+    return {};
   }
-  w.norm = norm("model.norm");
-  w.lm_head = config_.text.tied ? w.embed : matrix("lm_head");
-  return w;
+  DecoderLayer& layer = w.layers[static_cast<size_t>(stage) - 1];
+  const std::string at = "model.layers." + std::to_string(stage - 1) + ".";
+  OCELLI_TRY(layer.input_norm, norm(at + "input_layernorm"));
+  OCELLI_TRY(layer.q, matrix(at + "self_attn.q_proj"));
+  OCELLI_TRY(layer.k, matrix(at + "self_attn.k_proj"));
+  OCELLI_TRY(layer.v, matrix(at + "self_attn.v_proj"));
+  OCELLI_TRY(layer.o, matrix(at + "self_attn.o_proj"));
+  OCELLI_TRY(layer.post_norm, norm(at + "post_attention_layernorm"));
+  OCELLI_TRY(layer.gate, matrix(at + "mlp.gate_proj"));
+  OCELLI_TRY(layer.up, matrix(at + "mlp.up_proj"));
+  OCELLI_TRY(layer.down, matrix(at + "mlp.down_proj"));
+  return {};
+}
+
+Result<void> WeightLoader::bind_vision(Weights& w, int stage) const {
+  if (stage == 0) {
+    OCELLI_TRY(w.patch_embed, matrix("visual.patch_embed.proj"));
+    return {};
+  }
+  if (stage > config_.vision.depth) {
+    OCELLI_TRY(w.merger_norm, norm("visual.merger.ln_q"));
+    OCELLI_TRY(w.merger_in, matrix("visual.merger.mlp.0"));
+    OCELLI_TRY(w.merger_out, matrix("visual.merger.mlp.2"));
+    return {};
+  }
+  VisionBlock& block = w.blocks[static_cast<size_t>(stage) - 1];
+  const std::string at = "visual.blocks." + std::to_string(stage - 1) + ".";
+  OCELLI_TRY(block.norm1, norm(at + "norm1"));
+  OCELLI_TRY(block.qkv, matrix(at + "attn.qkv"));
+  OCELLI_TRY(block.proj, matrix(at + "attn.proj"));
+  OCELLI_TRY(block.norm2, norm(at + "norm2"));
+  OCELLI_TRY(block.gate, matrix(at + "mlp.gate_proj"));
+  OCELLI_TRY(block.up, matrix(at + "mlp.up_proj"));
+  OCELLI_TRY(block.down, matrix(at + "mlp.down_proj"));
+  return {};
+}
+
+Result<void> WeightLoader::bind(Weights& w, bool all) const {
+  w.layers.resize(static_cast<size_t>(config_.text.layers));
+  w.blocks.resize(static_cast<size_t>(config_.vision.depth));
+  const auto go_on = [&](int& stages, int count, auto bind_stage) -> Result<void> {
+    for (; stages < count; ++stages) {
+      Result<void> bound = (this->*bind_stage)(w, stages);
+      if (bound) continue;
+      if (!all && bound.error().status == Status::kMissingTensor) break;
+      return bound;
+    }
+    return {};
+  };
+  OCELLI_TRY_VOID(go_on(w.vision_stages, config_.vision.depth + 2, &WeightLoader::bind_vision));
+  return go_on(w.text_stages, config_.text.layers + 2, &WeightLoader::bind_text);
 }
 
 }  // namespace ocelli

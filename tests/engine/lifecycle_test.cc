@@ -217,8 +217,11 @@ TEST(Lifecycle, AClosedEngineIsStaleForGood) {
   uint32_t out = 0, rows = 0, columns = 0;
   EXPECT_EQ(ocelli_step(old, &out), kStale);
   EXPECT_EQ(ocelli_ready(old), kStale);
+  EXPECT_EQ(ocelli_warm_up(old, &out), kStale);
   EXPECT_EQ(ocelli_close(old), kStale);
   EXPECT_EQ(ocelli_shard_reserve(old, 0, &address, &out), kStale);
+  EXPECT_EQ(ocelli_shard_hash(old, 0, 0), kStale);
+  EXPECT_EQ(ocelli_shard_digest(old, 0, "", 0), kStale);
   EXPECT_EQ(ocelli_shard_commit(old, 0), kStale);
   EXPECT_EQ(ocelli_tokenize(old, "a", 1, 0, &json, &out), kStale);
   EXPECT_EQ(ocelli_detokenize(old, nullptr, 0, 0, &json, &out), kStale);

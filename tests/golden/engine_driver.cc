@@ -64,31 +64,47 @@ std::string container_of(const std::string& profile, const std::string& precisio
   return out;
 }
 
+void EngineDriver::open_engine(const std::string& manifest, const ordered_json& options) {
+  const std::string text = options.dump();
+  EXPECT_EQ(ocelli_open(manifest.data(), static_cast<uint32_t>(manifest.size()), text.data(),
+                        static_cast<uint32_t>(text.size()), &engine_),
+            0)
+      << last_error().dump();
+}
+
+EngineDriver EngineDriver::without_weights(const std::string& manifest,
+                                           const ordered_json& options) {
+  EngineDriver engine;
+  engine.open_engine(manifest, options);
+  return engine;
+}
+
 EngineDriver::EngineDriver(const std::string& container, const ordered_json& options) {
   const std::string manifest = read_file(container + "/manifest.json");
-  const std::string text = options.dump();
-  const int32_t status = ocelli_open(manifest.data(), static_cast<uint32_t>(manifest.size()),
-                                     text.data(), static_cast<uint32_t>(text.size()), &engine_);
-  if (status != 0) {
-    ADD_FAILURE() << last_error().dump();
-    return;
-  }
+  open_engine(manifest, options);
+  if (engine_ == 0) return;
   const ordered_json parsed = ordered_json::parse(manifest, nullptr, false);
   uint32_t index = 0;
   for (const ordered_json& shard : parsed["shards"]) {
-    void* address = nullptr;
-    uint32_t bytes = 0;
-    EXPECT_EQ(ocelli_shard_reserve(engine_, index, &address, &bytes), 0);
-    const std::string content =
-        read_file(container + "/" + shard["sha256"].get<std::string>() + ".safetensors");
-    EXPECT_EQ(content.size(), bytes);
-    std::memcpy(address, content.data(), std::min<size_t>(content.size(), bytes));
-    EXPECT_EQ(ocelli_shard_commit(engine_, index++), 0) << last_error().dump();
+    const std::string name = shard["sha256"].get<std::string>() + ".safetensors";
+    EXPECT_EQ(place(index++, read_file(container + "/" + name)), 0) << last_error().dump();
   }
   EXPECT_EQ(ocelli_ready(engine_), 0);
 }
 
-EngineDriver::~EngineDriver() { ocelli_close(engine_); }
+int32_t EngineDriver::place(uint32_t index, std::string_view bytes) {
+  void* address = nullptr;
+  uint32_t room = 0;
+  const int32_t reserved = ocelli_shard_reserve(engine_, index, &address, &room);
+  if (reserved != 0) return reserved;
+  EXPECT_EQ(bytes.size(), room);
+  std::memcpy(address, bytes.data(), std::min<size_t>(bytes.size(), room));
+  return ocelli_shard_commit(engine_, index);
+}
+
+EngineDriver::~EngineDriver() {
+  if (engine_ != 0) ocelli_close(engine_);
+}
 
 ordered_json EngineDriver::last_error() {
   const char* json = nullptr;
@@ -137,6 +153,7 @@ void EngineDriver::drain(std::vector<Reply>& replies) {
       if (type == "prompt") reply.prompt = event;
       if (type == "done") reply.usage = event["usage"];
       if (type == "error") reply.error = event;
+      if (type == "progress" && event["stage"] == "weights") reply.weights = event;
       if (type != "delta" && type != "finish") continue;
       Choice& choice = reply.choices[event["index"].get<int>()];
       if (type == "finish") {
@@ -158,11 +175,15 @@ void EngineDriver::drain(std::vector<Reply>& replies) {
   }
 }
 
-void EngineDriver::step_once(std::vector<Reply>& replies, bool& more) {
+uint32_t EngineDriver::step_state(std::vector<Reply>& replies) {
   uint32_t state = 0;
-  ASSERT_EQ(ocelli_step(engine_, &state), 0) << last_error().dump();
-  more = state != 0;
+  EXPECT_EQ(ocelli_step(engine_, &state), 0) << last_error().dump();
   drain(replies);
+  return state;
+}
+
+void EngineDriver::step_once(std::vector<Reply>& replies, bool& more) {
+  more = step_state(replies) != 0;
 }
 
 int EngineDriver::finish(std::vector<Reply>& replies) {

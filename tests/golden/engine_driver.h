@@ -6,6 +6,8 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace ocelli::test {
@@ -31,14 +33,18 @@ struct Reply {
   uint32_t handle = 0;
   ordered_json error;  // set when the request was refused or failed
   ordered_json prompt, usage;
+  ordered_json weights;  // the last event that said how far the weights have come
   std::map<int, Choice> choices;
 };
 
 class EngineDriver {
  public:
   EngineDriver(const std::string& container, const ordered_json& options);
+  // Opened, with no shard placed yet.
+  static EngineDriver without_weights(const std::string& manifest, const ordered_json& options);
   ~EngineDriver();
   EngineDriver(const EngineDriver&) = delete;
+  EngineDriver(EngineDriver&& other) noexcept : engine_(std::exchange(other.engine_, 0)) {}
 
   // Puts `file:` and data images of the body as media and opens the request; the reply has `error`
   // on refusal.
@@ -47,6 +53,8 @@ class EngineDriver {
   int finish(std::vector<Reply>& replies);
   Reply run(const ordered_json& body, const std::string& image_folder);
   void step_once(std::vector<Reply>& replies, bool& more);
+  uint32_t step_state(std::vector<Reply>& replies);       // what ocelli_step said
+  int32_t place(uint32_t index, std::string_view bytes);  // the status of the commit
   void close(const Reply& reply);
 
   ordered_json dump_prompt(const Reply& reply);
@@ -55,6 +63,8 @@ class EngineDriver {
   static ordered_json last_error();
 
  private:
+  EngineDriver() = default;
+  void open_engine(const std::string& manifest, const ordered_json& options);
   void drain(std::vector<Reply>& replies);
   uint32_t engine_ = 0;
 };

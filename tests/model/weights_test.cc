@@ -83,11 +83,18 @@ class Tensors {
   std::vector<TensorView> list_;
 };
 
+Result<Weights> bind_all(const WeightLoader& loader) {
+  Weights weights;
+  OCELLI_TRY_VOID(loader.bind(weights, true));
+  EXPECT_TRUE(weights.complete());
+  return weights;
+}
+
 void expect_bind_fails(const Tensors& tensors, const ModelConfig& config, Status status,
                        const std::string& part_of_message) {
   WeightLoader loader(config);
   ASSERT_TRUE(loader.add(tensors.list()));
-  const auto weights = loader.bind();
+  const auto weights = bind_all(loader);
   ASSERT_FALSE(weights) << part_of_message;
   EXPECT_EQ(weights.error().status, status) << weights.error().message;
   EXPECT_NE(weights.error().message.find(part_of_message), std::string::npos)
@@ -101,7 +108,7 @@ TEST(WeightLoader, BindsEveryFormat) {
       const Tensors tensors(config, format);
       WeightLoader loader(config);
       ASSERT_TRUE(loader.add(tensors.list()));
-      const auto weights = loader.bind();
+      const auto weights = bind_all(loader);
       ASSERT_TRUE(weights) << weights.error().message;
       EXPECT_EQ(weights->layers.size(), 2u);
       EXPECT_EQ(weights->blocks.size(), 2u);
@@ -187,7 +194,7 @@ TEST(WeightLoader, JoinsPartsAndChecksThem) {
     const Tensors parts = with_parts(whole, name, WeightFormat::kU8);
     WeightLoader loader(config);
     ASSERT_TRUE(loader.add(parts.list()));
-    const auto weights = loader.bind();
+    const auto weights = bind_all(loader);
     ASSERT_TRUE(weights) << weights.error().message;
     const Linear& gate = weights->layers[1].gate;
     ASSERT_EQ(gate.parts.size(), 2u);
@@ -202,6 +209,68 @@ TEST(WeightLoader, JoinsPartsAndChecksThem) {
   Tensors overlong = with_parts(whole, name, WeightFormat::kU8);
   overlong.at(name + "#1.u8").shape[0] += 1;
   expect_bind_fails(overlong, config, Status::kTensorShape, name + "#1.u8");
+}
+
+// The tensors come one by one in container order; what counts as there never runs ahead of them.
+TEST(WeightLoader, StagesFollowTheTensors) {
+  for (const bool tied : {true, false}) {
+    const ModelConfig config = small_model(tied);
+    const Tensors whole(config, WeightFormat::kU4);
+    WeightLoader loader(config);
+    Weights weights;
+    ASSERT_TRUE(loader.bind(weights, false));
+    EXPECT_FALSE(weights.has_embed() || weights.has_patch_embed() || weights.complete());
+    std::vector<std::string> last;  // tensor that completed each stage
+    int text = 0, vision = 0;
+    for (const TensorView& tensor : whole.list()) {
+      ASSERT_TRUE(loader.add(std::span(&tensor, 1)));
+      ASSERT_TRUE(loader.bind(weights, false));
+      if (weights.text_stages + weights.vision_stages == text + vision) continue;
+      EXPECT_EQ(weights.text_stages + weights.vision_stages, text + vision + 1);
+      text = weights.text_stages;
+      vision = weights.vision_stages;
+      last.push_back(tensor.name);
+    }
+    const std::vector<std::string> expected = {
+        "visual.patch_embed.proj.zeros",      "visual.blocks.0.mlp.down_proj.bias",
+        "visual.blocks.1.mlp.down_proj.bias", "visual.merger.mlp.2.bias",
+        "model.embed_tokens.zeros",           "model.layers.0.mlp.down_proj.zeros",
+        "model.layers.1.mlp.down_proj.zeros", tied ? "model.norm" : "lm_head.zeros"};
+    EXPECT_EQ(last, expected);
+    EXPECT_TRUE(weights.complete());
+    EXPECT_TRUE(weights.has_layer(1) && weights.has_block(1));
+  }
+}
+
+// In any other order as well: a later layer alone is of no use yet.
+TEST(WeightLoader, AStageWaitsForThoseBeforeIt) {
+  const ModelConfig config = small_model(true);
+  const Tensors whole(config, WeightFormat::kU8);
+  WeightLoader loader(config);
+  Weights weights;
+  for (auto tensor = whole.list().rbegin(); tensor != whole.list().rend(); ++tensor) {
+    ASSERT_TRUE(loader.add(std::span(&*tensor, 1)));
+    ASSERT_TRUE(loader.bind(weights, false));
+    if (tensor->name.find("layers.0.") != std::string::npos) EXPECT_FALSE(weights.has_layer(1));
+    if (tensor->name.find("blocks.0.") != std::string::npos) EXPECT_FALSE(weights.has_block(1));
+  }
+  EXPECT_TRUE(weights.complete());
+}
+
+TEST(WeightLoader, AWrongShapeIsAnErrorBeforeTheRestHasCome) {
+  const ModelConfig config = small_model(true);
+  Tensors tensors(config, WeightFormat::kU8);
+  tensors.at("model.embed_tokens.u8").shape.back() += 32;
+  WeightLoader loader(config);
+  Weights weights;
+  const auto& list = tensors.list();
+  const auto layers = std::find_if(list.begin(), list.end(), [](const TensorView& tensor) {
+    return tensor.name.starts_with("model.layers.");
+  });
+  ASSERT_TRUE(loader.add(std::span(list.begin(), layers)));
+  const auto bound = loader.bind(weights, false);
+  ASSERT_FALSE(bound);
+  EXPECT_EQ(bound.error().status, Status::kTensorShape);
 }
 
 TEST(WeightLoader, ANameOccursOnce) {
