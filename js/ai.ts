@@ -1,5 +1,6 @@
 // Owns the whole flow of AI.run: engine, request, answer. Called by index.ts and the command. Surprise: the engine opens
-// at the first use and again after a crash, so createAI() itself neither waits nor fails.
+// at the first use and again after a crash, so createAI() itself neither waits nor fails; and it takes requests before its
+// weights are all there, so a run may fail for a damaged shard when its prompt has been read already.
 import type { Compute, KvFormat } from './abi/calls.ts';
 import type { VariantName } from './abi/variants.ts';
 import { badRequest, fromCore, OcelliError } from './errors.ts';
@@ -9,9 +10,10 @@ import { resolveModel } from './models.ts';
 import { parseBody, prepareRequest } from './request.ts';
 import { CompletionBuilder, headOf } from './response.ts';
 import { EventQueue, streamResponse } from './stream.ts';
-import { openThreadEngine, workersExist } from './thread/client.ts';
+import { openThreadEngine } from './thread/client.ts';
 import { openEngine } from './thread/engine.ts';
 import type { Engine, EngineEvent, EngineInfo, EngineOptions } from './thread/protocol.ts';
+import { workersExist } from './thread/worker.ts';
 import type { ChatBody, ChatCompletion, ChatStream } from './types.ts';
 import type { ProgressCallback } from './weights/place.ts';
 import { type ShardSource, sourceFrom } from './weights/source.ts';
@@ -85,7 +87,7 @@ export interface AI {
     body: RunBody | string,
     extras?: RunExtras,
   ): Promise<ChatCompletion | ChatStream>;
-  /** Loads the model now instead of at the first run, and says what was loaded. */
+  /** Loads the model now instead of at the first run, all of it, and says what was loaded. Runs need not wait for it. */
   info(): Promise<EngineInfo>;
   /** Token ids; added tokens such as <|im_start|> in the text count as one unless told otherwise. */
   tokenize(text: string, options?: { addedTokens?: boolean }): Promise<number[]>;
@@ -123,7 +125,7 @@ export function createAI(
         forget();
         throw error;
       });
-      if (!current.dead) return current;
+      if (!current.death) return current;
       forget();
     }
   };
@@ -170,7 +172,11 @@ export function createAI(
 
   return {
     run: run as AI['run'],
-    info: async () => (await open()).info,
+    async info() {
+      const current = await open();
+      await current.loaded();
+      return current.info;
+    },
     tokenize: async (text, { addedTokens = true } = {}) =>
       (await open()).tokenize(text, addedTokens),
     detokenize: async (ids, { skipSpecial = false } = {}) =>

@@ -24,12 +24,20 @@ export const threadScript: URL = fromSource
     ? new URL('./thread/entry.js', import.meta.url)
     : new URL('./thread/entry.js', here);
 
+/** The script of the thread that reads weights; the same way, so that bundlers see the name. */
+export const loaderScript: URL = fromSource
+  ? new URL('../build/js/thread/loader_entry.js', here)
+  : import.meta.url
+    ? new URL('./thread/loader_entry.js', import.meta.url)
+    : new URL('./thread/loader_entry.js', here);
+
 interface NodeModules {
   'node:fs/promises': typeof import('node:fs/promises');
   'node:fs': typeof import('node:fs');
   'node:worker_threads': typeof import('node:worker_threads');
   'node:os': typeof import('node:os');
   'node:v8': typeof import('node:v8');
+  'node:crypto': typeof import('node:crypto');
   'node:url': typeof import('node:url');
 }
 

@@ -4,7 +4,7 @@
 import { badRequest, type CoreError, engineCrashed, fromCore, OcelliError } from '../errors.ts';
 import type { Memory } from './memory.ts';
 
-export const abiVersion = 1;
+export const abiVersion = 2;
 
 /** A started module: its exports without a prefix underscore, and its memory. */
 export interface Instance {
@@ -28,6 +28,9 @@ export interface OpenOptions {
   /** Entropy for requests that name no seed. */
   seed?: number;
 }
+
+/** What a step leaves: nothing to do, more to do, or requests that wait for weights. */
+export type StepState = 'idle' | 'more' | 'weights';
 
 export interface TokenLogprob {
   token: string;
@@ -89,8 +92,16 @@ export interface Calls {
   /** Where a shard's bytes go: hand pieces to write() at address + offset. */
   shardReserve(engine: number, index: number): { address: number; bytes: number };
   write(address: number, bytes: Uint8Array): void;
+  /** That memory itself where other threads may write to it, else null: growing would detach it. */
+  shared(address: number, length: number): Uint8Array | null;
+  /** The first `bytes` bytes are written: the core hashes those that are new. */
+  shardHash(engine: number, index: number, bytes: number): void;
+  /** What the host has hashed itself, in hex, before the commit. */
+  shardDigest(engine: number, index: number, sha256: string): void;
   shardCommit(engine: number, index: number): void;
   ready(engine: number): void;
+  /** A little work for nothing, so that V8 optimises the kernels before a request comes; true: call again. */
+  warmUp(engine: number): boolean;
   close(engine: number): void;
   /** addedTokens: whether <|im_start|> in the text is one token. */
   tokenize(engine: number, text: string, addedTokens: boolean): number[];
@@ -102,8 +113,7 @@ export interface Calls {
   requestClose(engine: number, request: number): void;
   /** Counts the first tokens of a prompt as computed, with made-up keys and values; for measuring. */
   requestAssume(engine: number, request: number, tokens: number): void;
-  /** One step; true when there is more to do. */
-  step(engine: number): boolean;
+  step(engine: number): StepState;
   nextEvent(engine: number): { request: number; event: CoreEvent } | null;
   stats(engine: number): unknown;
   dump(
@@ -114,6 +124,7 @@ export interface Calls {
 }
 
 const encoder = new TextEncoder();
+const stepStates: readonly StepState[] = ['idle', 'more', 'weights'];
 
 /** The calls of one instance. Throws when its ABI is another version. */
 export function createCalls({ exports, memory }: Instance): Calls {
@@ -203,8 +214,21 @@ export function createCalls({ exports, memory }: Instance): Calls {
       return { address: memory.u32(out), bytes: memory.u32(out + 4) };
     },
     write: (address, bytes) => memory.view(address, bytes.length).set(bytes),
+    shared: (address, length) => {
+      const view = memory.view(address, length);
+      return view.buffer instanceof ArrayBuffer ? null : view;
+    },
+    shardHash: (engine, index, bytes) => call('shard_hash', engine, index, bytes),
+    shardDigest(engine, index, sha256) {
+      const bytes = encoder.encode(sha256);
+      call('shard_digest', engine, index, put(bytes), bytes.length);
+    },
     shardCommit: (engine, index) => call('shard_commit', engine, index),
     ready: (engine) => call('ready', engine),
+    warmUp(engine) {
+      call('warm_up', engine, out);
+      return memory.u32(out) !== 0;
+    },
     close: (engine) => call('close', engine),
     tokenize(engine, text, addedTokens) {
       const bytes = encoder.encode(text);
@@ -231,9 +255,9 @@ export function createCalls({ exports, memory }: Instance): Calls {
     requestCancel: (engine, request) => call('request_cancel', engine, request),
     requestClose: (engine, request) => call('request_close', engine, request),
     requestAssume: (engine, request, tokens) => call('request_assume', engine, request, tokens),
-    step(engine) {
+    step(engine): StepState {
       call('step', engine, out);
-      return memory.u32(out) !== 0;
+      return stepStates[memory.u32(out)] ?? 'more';
     },
     nextEvent(engine) {
       call('next_event', engine, out, out + 4);

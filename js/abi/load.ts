@@ -36,6 +36,8 @@ export interface LoadedCore {
   threads: number;
   /** Whether the module was compiled with V8's revectorisation. */
   revectorised: boolean;
+  /** Its memory where other threads can write to it, else null. */
+  memory: WebAssembly.Memory | null;
   /** Ends helper threads, if any. */
   stop(): void;
 }
@@ -48,6 +50,7 @@ export async function loadCore(options: LoadOptions): Promise<LoadedCore> {
       variant: 'custom',
       threads: 1,
       revectorised: false,
+      memory: null,
       stop: () => undefined,
     };
   }
@@ -139,10 +142,11 @@ async function instantiate(
   const { name, glue } = variant;
   if (!glue) {
     const calls = createCalls(startPlain(module));
-    return { calls, variant: name, threads: 1, stop: () => undefined };
+    return { calls, variant: name, threads: 1, memory: null, stop: () => undefined };
   }
-  const { instance, stop } = await startThreaded(new URL(glue, packageRoot), module, threads);
-  return { calls: createCalls(instance), variant: name, threads, stop };
+  const started = await startThreaded(new URL(glue, packageRoot), module, threads);
+  const { instance, memory, stop } = started;
+  return { calls: createCalls(instance), variant: name, threads, memory, stop };
 }
 
 /** Null when there is no such file. `change`: what to make of the bytes before. */
@@ -203,7 +207,7 @@ async function startThreaded(
   glue: URL,
   module: WebAssembly.Module,
   threads: number,
-): Promise<{ instance: Instance; stop: () => void }> {
+): Promise<{ instance: Instance; memory: WebAssembly.Memory; stop: () => void }> {
   const { default: create } = (await import(
     /* @vite-ignore */ /* webpackIgnore: true */ glue.href
   )) as {
@@ -224,7 +228,11 @@ async function startThreaded(
     get: (_, name) => core[`_${String(name)}`],
   });
   const memory = createMemory(() => core.wasmMemory.buffer);
-  return { instance: { exports, memory }, stop: () => endHelpers(core) };
+  return {
+    instance: { exports, memory },
+    memory: core.wasmMemory,
+    stop: () => endHelpers(core),
+  };
 }
 
 /** A helper that crashed still has its error on the way; the glue would throw it where nobody can catch it. */

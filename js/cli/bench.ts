@@ -8,9 +8,10 @@ import type { VariantName } from '../abi/variants.ts';
 import { demoModel } from '../ai.ts';
 import { processorCount } from '../host.ts';
 import { parseManifest } from '../thread/engine.ts';
-import { placeShards } from '../weights/place.ts';
+import { moverHere, placeShards } from '../weights/place.ts';
 import { type Manifest, sourceFrom } from '../weights/source.ts';
 import type { Given } from './arguments.ts';
+import { readAndHash } from './bench_load.ts';
 import { Bench, type ImageTimes, type Rate } from './bench_phases.ts';
 import { progressLine, say } from './io.ts';
 
@@ -30,6 +31,7 @@ interface Opened {
   compute: Compute;
   compileMs: number;
   loadMs: number;
+  readHashMs: number | null;
 }
 
 interface Repeats {
@@ -85,16 +87,21 @@ async function open(given: Given, { prompt, steps, context, batch }: Sizes): Pro
       ),
       sequences_max: Math.max(8, batch),
     });
-    await placeShards(core.calls, engine, manifest, source, progressLine());
+    await placeShards(core.calls, engine, manifest, moverHere(core.calls, source), {
+      progress: progressLine(),
+    });
     core.calls.ready(engine);
-    return { core, engine, manifest, compute, compileMs, loadMs: performance.now() - start };
+    const loadMs = performance.now() - start;
+    const readHashMs = await readAndHash(source, manifest);
+    return { core, engine, manifest, compute, compileMs, loadMs, readHashMs };
   } catch (error) {
     core.stop();
     throw error;
   }
 }
 
-function measure({ core, engine, manifest, compute, compileMs, loadMs }: Opened, sizes: Sizes) {
+function measure(opened: Opened, sizes: Sizes) {
+  const { core, engine, manifest, compute, compileMs, loadMs, readHashMs } = opened;
   const calls: Calls = core.calls;
   const runs = new Bench(calls, engine);
   const { prompt, steps, context, image, batch, repeats } = sizes;
@@ -148,6 +155,7 @@ function measure({ core, engine, manifest, compute, compileMs, loadMs }: Opened,
     image,
     compile_ms: compileMs,
     load_ms: loadMs,
+    read_hash_ms: readHashMs,
     warmup_ms: warmupMs,
     prompt_tokens_per_s: promptRates?.median ?? null,
     decode_tokens_per_s: decodeRates?.median ?? null,
@@ -191,7 +199,7 @@ function page(figures: ReturnType<typeof measure>): string {
     `${figures.model}, ${figures.variant}, ${figures.threads} threads, ${figures.compute}`,
     `${figures.cpu}, ${figures.cores} processors, Node ${figures.node}`,
     '',
-    `load            ${shown(figures.load_ms)} ms`,
+    `load            ${shown(figures.load_ms)} ms (reading and hashing alone: ${shown(figures.read_hash_ms ?? undefined)} ms)`,
   ];
   const line = (label: string, unit: string, values: Repeats | null | undefined): void => {
     if (!values) return;

@@ -90,8 +90,12 @@ async function runPrompt(ai: AI, given: Given, signal: AbortSignal): Promise<num
     ...Object.fromEntries(fields.filter(([, value]) => value !== undefined)),
   };
   if (talkative(given)) {
-    const { model, variant, threads } = await ai.info();
-    say(`${model}, ${variant}, ${threads} thread${threads === 1 ? '' : 's'}`);
+    // Said when all is loaded; the run does not wait for that, and tells what goes wrong.
+    void ai.info().then(
+      ({ model, variant, threads }) =>
+        say(`${model}, ${variant}, ${threads} thread${threads === 1 ? '' : 's'}`),
+      () => undefined,
+    );
   }
   const { extras, end } = watch(given, signal);
   const stream = await ai.run(null, { ...body, stream: true }, extras);

@@ -1,7 +1,7 @@
 // Owns the engine as the calling thread sees it: the interface of engine.ts over a worker. Called by ai.ts. Surprise:
 // the worker keeps the process alive only while something is pending, so a program simply ends when it is done.
 import { engineCrashed, fromPlain, OcelliError, toPlain } from '../errors.ts';
-import { nodeModule, threadScript } from '../host.ts';
+import { threadScript } from '../host.ts';
 import type { ProgressCallback } from '../weights/place.ts';
 import { type ShardSource, sourceFrom } from '../weights/source.ts';
 import { provide } from './host_source.ts';
@@ -11,59 +11,11 @@ import type {
   EngineOptions,
   EventSink,
   FromThread,
-  Line,
   SourceName,
   ThreadCall,
   ToThread,
 } from './protocol.ts';
-
-/** A line that can also fail, be let go and be ended. */
-export interface WorkerLine extends Line<ToThread, FromThread> {
-  onFailure(handler: (error: unknown) => void): void;
-  /** Whether the worker keeps the process alive. */
-  hold(alive: boolean): void;
-  end(): void;
-}
-
-/** Whether this host has workers at all. */
-export async function workersExist(): Promise<boolean> {
-  if (typeof Worker === 'function') return true;
-  return await nodeModule('node:worker_threads').then(
-    (threads) => typeof threads.Worker === 'function',
-    () => false,
-  );
-}
-
-async function startWorker(): Promise<WorkerLine> {
-  if (typeof Worker === 'function') {
-    const worker = new Worker(threadScript, { type: 'module', name: 'ocelli' });
-    return {
-      post: (message, transfer = []) => worker.postMessage(message, transfer),
-      listen: (handler) =>
-        worker.addEventListener('message', (event) => handler(event.data as FromThread)),
-      onFailure(handler) {
-        worker.addEventListener('error', (event) =>
-          handler(new Error(event.message || 'its worker failed to start')),
-        );
-      },
-      hold: () => undefined,
-      end: () => worker.terminate(),
-    };
-  }
-  const threads = await nodeModule('node:worker_threads');
-  // Not the process's own arguments: some, such as --input-type, are refused for a script in a file.
-  const worker = new threads.Worker(threadScript, { name: 'ocelli', execArgv: [] });
-  return {
-    post: (message, transfer = []) => worker.postMessage(message, transfer as never[]),
-    listen: (handler) => void worker.on('message', handler),
-    onFailure(handler) {
-      worker.on('error', handler);
-      worker.on('exit', (code) => handler(new Error(`its thread ended with exit code ${code}`)));
-    },
-    hold: (alive) => (alive ? worker.ref() : worker.unref()),
-    end: () => void worker.terminate(),
-  };
-}
+import { startWorker, type WorkerLine } from './worker.ts';
 
 /** Opens an engine in a worker. `source` is a model's folder or URL, or the caller's own. */
 export async function openThreadEngine(
@@ -71,7 +23,8 @@ export async function openThreadEngine(
   source: string | ShardSource,
   progress?: ProgressCallback,
 ): Promise<Engine> {
-  return await openOverLine(await startWorker(), options, source, progress);
+  const line = await startWorker<ToThread, FromThread>(threadScript, 'ocelli');
+  return await openOverLine(line, options, source, progress);
 }
 
 /** How long a thread may take to close its engine: at most one step is in its way. */
@@ -84,7 +37,7 @@ interface Waiting {
 
 /** The same over a given line; apart for tests. */
 export async function openOverLine(
-  line: WorkerLine,
+  line: WorkerLine<ToThread, FromThread>,
   options: EngineOptions,
   source: string | ShardSource,
   progress?: ProgressCallback,
@@ -92,13 +45,13 @@ export async function openOverLine(
   const waiting = new Map<number, Waiting>();
   const sinks = new Map<number, EventSink>();
   let opening: { resolve(info: EngineInfo): void; reject(error: unknown): void } | null = null;
-  let dead = false;
+  let death: OcelliError | null = null;
   let last = 0;
 
   const hold = (): void => line.hold(opening !== null || waiting.size > 0 || sinks.size > 0);
   const die = (error: OcelliError): void => {
-    if (dead) return;
-    dead = true;
+    if (death) return;
+    death = error;
     opening?.reject(error);
     opening = null;
     for (const { reject } of waiting.values()) reject(error);
@@ -110,8 +63,9 @@ export async function openOverLine(
     line.end();
   };
 
+  const provider = provide(line, typeof source === 'string' ? sourceFrom(source) : source);
   const receive = (message: FromThread): void => {
-    if (dead) return;
+    if (death) return;
     switch (message.type) {
       case 'opened':
         opening?.resolve(message.info);
@@ -130,7 +84,7 @@ export async function openOverLine(
         waiting.get(message.id)?.reject(fromPlain(message.error));
         waiting.delete(message.id);
         sinks.delete(message.id);
-        if (message.dead) die(engineCrashed(message.error.message));
+        if (message.death) die(fromPlain(message.death));
         break;
       case 'events':
         for (const { id, event } of message.events) {
@@ -138,17 +92,19 @@ export async function openOverLine(
           if (event.type === 'done' || event.type === 'error') sinks.delete(id);
           sink?.(event);
         }
-        if (message.dead) die(engineCrashed('it crashed'));
+        if (message.death) die(fromPlain(message.death));
         break;
       case 'need':
-        void provide(line, message, typeof source === 'string' ? sourceFrom(source) : source);
+      case 'more':
+      case 'stop':
+        provider(message);
         break;
     }
     hold();
   };
 
   const ask = (id: number, message: ToThread): Promise<unknown> => {
-    if (dead) return Promise.reject(engineCrashed('it is closed'));
+    if (death) return Promise.reject(death);
     return new Promise((resolve, reject) => {
       waiting.set(id, { resolve, reject });
       hold();
@@ -175,15 +131,16 @@ export async function openOverLine(
 
   return {
     info,
-    get dead() {
-      return dead;
+    get death() {
+      return death;
     },
+    loaded: async () => void (await call({ name: 'loaded' })),
     async start(request, sink) {
       const id = ++last;
       sinks.set(id, sink);
       await ask(id, { type: 'start', id, request });
       return () => {
-        if (!dead && sinks.has(id)) line.post({ type: 'cancel', id });
+        if (!death && sinks.has(id)) line.post({ type: 'cancel', id });
       };
     },
     tokenize: async (text, addedTokens) =>
@@ -192,7 +149,7 @@ export async function openOverLine(
       (await call({ name: 'detokenize', ids, skipSpecial })) as string,
     stats: () => call({ name: 'stats' }),
     async close() {
-      if (dead) return;
+      if (death) return;
       // A thread that does not answer is ended all the same.
       let timer: ReturnType<typeof setTimeout> | undefined;
       const late = new Promise((resolve) => (timer = setTimeout(resolve, closeMs)));

@@ -1,12 +1,14 @@
 // Owns the engine in this very thread: it opens a core, places the weights and pulls steps while requests are open.
-// Called by entry.ts (in a worker) and by ai.ts where there are no workers. Surprise: between two steps messages get
-// their turn, and that is all it takes for a cancel to work within one step.
+// Called by entry.ts (in a worker) and by ai.ts where there are no workers. Surprise: an engine is open, and computes,
+// before its weights are all there; and between two steps messages and weights get their turn, which is all it takes for
+// a cancel to work within one step.
 import type { Calls, Timing } from '../abi/calls.ts';
 import { loadCore, type LoadedCore } from '../abi/load.ts';
 import { badRequest, engineCrashed, OcelliError, toPlain } from '../errors.ts';
 import { giveWay } from '../host.ts';
-import { placeShards, type ProgressCallback } from '../weights/place.ts';
-import type { Manifest, ShardSource } from '../weights/source.ts';
+import { moverHere, placeShards, type ProgressCallback } from '../weights/place.ts';
+import type { Manifest, ShardInfo, ShardSource } from '../weights/source.ts';
+import { moverInThread } from './loader.ts';
 import type {
   CoreRequest,
   DumpFile,
@@ -27,41 +29,51 @@ interface Running {
 
 export type CoreLoader = (options: EngineOptions) => Promise<LoadedCore>;
 
-/** Opens an engine here. `load` is for tests. */
+/** Opens an engine here: as soon as its tokenizer is there, the other weights follow. `load` is for tests. */
 export async function openEngine(
   options: EngineOptions,
   source: ShardSource,
   progress?: ProgressCallback,
   load: CoreLoader = loadCore,
 ): Promise<Engine> {
-  const bytes = await source.manifest();
-  const manifest = parseManifest(bytes);
-  const core = await load(options);
+  // The module is compiled and tested while the manifest is on its way.
+  const loading = load(options);
+  loading.catch(() => undefined); // awaited below, after the manifest
+  let core: LoadedCore | undefined;
   try {
+    const bytes = await source.manifest();
+    const manifest = parseManifest(bytes);
+    core = await loading;
     const open = { seed: entropy(), ...options.open, threads: core.threads };
     const plan = core.calls.plan(bytes, open);
     const handle = core.calls.open(bytes, open);
-    const wanted = options.tokenizerOnly
-      ? (info: { holds: string[] }) => info.holds.includes('tokenizer')
-      : undefined;
-    await placeShards(core.calls, handle, manifest, source, progress, wanted);
-    if (!options.tokenizerOnly) core.calls.ready(handle);
     const context =
       (plan as { context?: number } | null)?.context ??
       open.context ??
       manifest.config.text.context;
-    return engineOf(core, handle, {
-      model: manifest.name,
-      variant: core.variant,
-      threads: core.threads,
-      revectorised: core.revectorised,
-      compute: open.compute ?? 'fast',
-      context,
-      precision: manifest.precision,
-      plan,
+    const { engine, opened } = engineOf(core, handle, manifest, source, {
+      info: {
+        model: manifest.name,
+        variant: core.variant,
+        threads: core.threads,
+        revectorised: core.revectorised,
+        compute: open.compute ?? 'fast',
+        context,
+        precision: manifest.precision,
+        plan,
+      },
+      tokenizerOnly: options.tokenizerOnly ?? false,
+      progress,
     });
+    await opened;
+    return engine;
   } catch (error) {
-    core.stop();
+    if (core) core.stop();
+    else
+      void loading.then(
+        (late) => late.stop(),
+        () => undefined,
+      );
     throw error;
   }
 }
@@ -100,21 +112,42 @@ function timingOf({ opened, firstToken }: Running): Timing {
   return { first_token_ms: first - opened, decode_ms: now - first };
 }
 
-function engineOf(core: LoadedCore, handle: number, info: EngineInfo): Engine {
+interface Opening {
+  info: EngineInfo;
+  tokenizerOnly: boolean;
+  progress: ProgressCallback | undefined;
+}
+
+/** How long a step waits for the next piece of weights that should be on its way. */
+const patienceMs = 2;
+
+const hasTokenizer = (info: ShardInfo): boolean => info.holds.includes('tokenizer');
+
+/** The engine, and when it can be used: the tokenizer is there. */
+function engineOf(
+  core: LoadedCore,
+  handle: number,
+  manifest: Manifest,
+  source: ShardSource,
+  { info, tokenizerOnly, progress }: Opening,
+): { engine: Engine; opened: Promise<void> } {
   const calls: Calls = core.calls;
   const running = new Map<number, Running>();
-  let dead = false;
+  const closing = new AbortController();
+  let death: OcelliError | null = null;
   let looping = false;
+  let wake = (): void => undefined;
 
   /** What a request held is given back; the core may be gone by then. */
   const release = (request: number): void => {
     running.delete(request);
-    if (!dead) calls.requestClose(handle, request);
+    if (!death) calls.requestClose(handle, request);
   };
 
   /** Nothing works from here on; pending requests learn why. */
   const end = (known: OcelliError): void => {
-    dead = true;
+    death = known;
+    closing.abort(known);
     const event: EngineEvent = {
       type: 'error',
       status: 900,
@@ -126,10 +159,76 @@ function engineOf(core: LoadedCore, handle: number, info: EngineInfo): Engine {
     const pending = [...running.values()];
     running.clear();
     for (const { sink } of pending) sink(event);
+    wake();
   };
   const crash = (error: unknown): void => {
     end(error instanceof OcelliError ? error : engineCrashed(error));
     core.stop();
+  };
+
+  // The weights: what can be computed without the rest does not wait for it.
+  let warming = false;
+  const warmUp = async (): Promise<void> => {
+    if (warming) return;
+    warming = true;
+    try {
+      while (!death && !complete && running.size === 0 && calls.warmUp(handle)) await giveWay();
+    } catch (error) {
+      if (!death) crash(error);
+    } finally {
+      warming = false;
+    }
+  };
+  let complete = false;
+  const missing = new Set(manifest.shards.keys());
+  if (manifest.shards.some(hasTokenizer))
+    for (const [index, shard] of manifest.shards.entries())
+      if (!hasTokenizer(shard)) missing.delete(index);
+  let opens = (): void => undefined;
+  const tokenizer = new Promise<void>((resolve) => (opens = resolve));
+  // Another thread reads and hashes where it can reach both ends; a step may take this one for long.
+  const { memory } = core;
+  const thread =
+    memory && source.name !== undefined && !tokenizerOnly
+      ? moverInThread(source.name, memory, closing.signal)
+      : null;
+  const mover = thread?.move ?? moverHere(calls, source);
+  let come = 0;
+  const loaded = placeShards(calls, handle, manifest, mover, {
+    progress(bytes, total) {
+      come = bytes;
+      progress?.(bytes, total);
+    },
+    wanted: tokenizerOnly ? hasTokenizer : undefined,
+    vision: () => [...running.values()].some(({ images }) => images > 0),
+    signal: closing.signal,
+    placed(index) {
+      missing.delete(index);
+      if (missing.size === 0) opens();
+      wake();
+      if (!tokenizerOnly) void giveWay().then(warmUp);
+    },
+  }).then(() => {
+    complete = true;
+    thread?.end();
+    if (!tokenizerOnly) calls.ready(handle);
+  });
+  loaded.catch((error: unknown) => {
+    if (!death) crash(error);
+  });
+  const opened = tokenizerOnly ? loaded : Promise.race([tokenizer, loaded]);
+
+  /** Weights that come through this very thread get their turn: as long as the step took, while they keep coming. */
+  const letWeightsCome = async (ms: number): Promise<void> => {
+    const start = performance.now();
+    let last = start;
+    let seen = come;
+    for (let now = start; now - start < ms && now - last < patienceMs; now = performance.now()) {
+      await giveWay();
+      if (death || complete) return;
+      if (come !== seen) last = now;
+      seen = come;
+    }
   };
 
   const dumped = (request: number, images: number): DumpFile[] => {
@@ -156,22 +255,25 @@ function engineOf(core: LoadedCore, handle: number, info: EngineInfo): Engine {
     if (looping) return;
     looping = true;
     try {
-      while (running.size > 0 && !dead) {
-        const more = calls.step(handle);
+      while (running.size > 0 && !death) {
+        const woken = new Promise<void>((resolve) => (wake = resolve));
+        const began = performance.now();
+        const state = calls.step(handle);
         drain();
-        if (!more && running.size > 0)
+        if (state === 'idle' && running.size > 0)
           throw new Error('the core has nothing to do, but requests are open');
-        await giveWay();
+        await (state === 'weights' ? woken : giveWay());
+        if (!complete && !thread) await letWeightsCome(performance.now() - began);
       }
     } catch (error) {
-      if (!dead) crash(error);
+      if (!death) crash(error);
     } finally {
       looping = false;
     }
   };
 
   const alive = <T>(work: () => T): T => {
-    if (dead) throw engineCrashed('it is closed');
+    if (death) throw death;
     try {
       return work();
     } catch (error) {
@@ -205,17 +307,25 @@ function engineOf(core: LoadedCore, handle: number, info: EngineInfo): Engine {
     }
   };
 
-  return {
+  const engine: Engine = {
     info,
-    get dead() {
-      return dead;
+    get death() {
+      return death;
     },
+    loaded: () => loaded,
     async start(request, sink) {
+      if (tokenizerOnly)
+        throw new OcelliError(503, 'not_ready', 'only the tokenizer of this model is loaded');
       const opened = alive(() => open(request, sink));
       // Not at once: the caller first learns that the request was accepted.
-      void giveWay().then(loop);
+      void giveWay().then(() => {
+        wake();
+        return loop();
+      });
       return () => {
-        if (!dead && running.has(opened)) alive(() => calls.requestCancel(handle, opened));
+        if (death || !running.has(opened)) return;
+        alive(() => calls.requestCancel(handle, opened));
+        wake();
       };
     },
     tokenize: async (text, addedTokens) => alive(() => calls.tokenize(handle, text, addedTokens)),
@@ -227,11 +337,12 @@ function engineOf(core: LoadedCore, handle: number, info: EngineInfo): Engine {
     },
     stats: async () => alive(() => calls.stats(handle)),
     async close() {
-      if (dead) return;
+      if (death) return;
       end(new OcelliError(500, 'engine_closed', 'the engine was closed'));
       // In this order: the core waits for its helper threads to end.
       calls.close(handle);
       core.stop();
     },
   };
+  return { engine, opened };
 }

@@ -1,7 +1,8 @@
 // Owns sending the bytes of a caller's own ShardSource into the thread: hostSource() asks there, provide() answers here.
-// Called by serve.ts and client.ts. Surprise: pieces are copied across, not transferred, since the caller may keep them.
-import { fromPlain, toPlain } from '../errors.ts';
-import { shardFile, type ShardSource } from '../weights/source.ts';
+// Called by serve.ts and client.ts. Surprise: pieces are copied across, not transferred, since the caller may keep them,
+// and only as many as are asked for: the thread may be computing for long.
+import { fromPlain, OcelliError, toPlain } from '../errors.ts';
+import { pieceBytes, shardFile, type ShardSource } from '../weights/source.ts';
 import type { FromThread, Line, ToThread } from './protocol.ts';
 
 /** A source whose bytes the other side sends: for callers that bring their own ShardSource. */
@@ -16,11 +17,15 @@ export function hostSource(line: Line<FromThread, ToThread>): {
     info: Parameters<ShardSource['shard']>[1] | null,
   ): ReadableStream<Uint8Array> => {
     const id = ++last;
-    const stream = new ReadableStream<Uint8Array>({
-      start: (controller) => void open.set(id, controller),
-    });
     line.post({ type: 'need', id, index, info });
-    return stream;
+    return new ReadableStream<Uint8Array>({
+      start: (controller) => void open.set(id, controller),
+      pull: () => line.post({ type: 'more', id }),
+      cancel() {
+        open.delete(id); // what still comes is for nobody
+        line.post({ type: 'stop', id });
+      },
+    });
   };
   return {
     source: {
@@ -38,26 +43,57 @@ export function hostSource(line: Line<FromThread, ToThread>): {
   };
 }
 
-/** The other half of hostSource(): answers a "need" from `source`. */
-export async function provide(
+/** The other half of hostSource(): answers its messages from `source`. */
+export function provide(
   line: Line<ToThread, FromThread>,
-  need: FromThread & { type: 'need' },
   source: ShardSource,
-): Promise<void> {
-  const { id, index, info } = need;
-  try {
-    const data = info ? await source.shard(index, info) : await source.manifest();
-    if (data instanceof Uint8Array) line.post({ type: 'piece', id, bytes: data });
-    else {
-      const reader = data.getReader();
-      for (let piece = await reader.read(); !piece.done; piece = await reader.read()) {
-        line.post({ type: 'piece', id, bytes: piece.value });
+): (message: FromThread & { type: 'need' | 'more' | 'stop' }) => void {
+  /** By need: how many pieces may be sent, and who waits to send one. */
+  const wanted = new Map<number, { pieces: number; stopped: boolean; wake: () => void }>();
+  const send = async (id: number, piece: Uint8Array): Promise<void> => {
+    const want = wanted.get(id);
+    if (!want) return;
+    while (want.pieces === 0 && !want.stopped)
+      await new Promise<void>((resolve) => (want.wake = resolve));
+    if (want.stopped) throw new Error('it is not wanted any more');
+    want.pieces--;
+    line.post({ type: 'piece', id, bytes: piece });
+  };
+  const answer = async ({ id, index, info }: FromThread & { type: 'need' }): Promise<void> => {
+    try {
+      const data = info ? await source.shard(index, info) : await source.manifest();
+      if (data instanceof Uint8Array) {
+        for (let at = 0; at < data.length; at += pieceBytes)
+          await send(id, data.subarray(at, at + pieceBytes));
+      } else {
+        const reader = data.getReader();
+        try {
+          for (let piece = await reader.read(); !piece.done; piece = await reader.read())
+            await send(id, piece.value);
+        } finally {
+          void reader.cancel().catch(() => undefined);
+        }
       }
+      line.post({ type: 'end', id, error: null });
+    } catch (error) {
+      const plain = toPlain(error);
+      const code = error instanceof OcelliError ? plain.code : 'io_error';
+      const where = info ? shardFile(info) : 'manifest.json';
+      const message = `${where}: ${plain.message}`;
+      line.post({ type: 'end', id, error: { ...plain, code, message } });
+    } finally {
+      wanted.delete(id);
     }
-    line.post({ type: 'end', id, error: null });
-  } catch (error) {
-    const plain = toPlain(error);
-    const where = info ? shardFile(info) : 'manifest.json';
-    line.post({ type: 'end', id, error: { ...plain, message: `${where}: ${plain.message}` } });
-  }
+  };
+  return (message) => {
+    if (message.type === 'need') {
+      wanted.set(message.id, { pieces: 0, stopped: false, wake: () => undefined });
+      return void answer(message);
+    }
+    const want = wanted.get(message.id);
+    if (!want) return;
+    if (message.type === 'more') want.pieces++;
+    else want.stopped = true;
+    want.wake();
+  };
 }

@@ -3,7 +3,7 @@
 // that numbers in it keep the spelling of the caller's text.
 import type { Compute, CoreEvent, OpenOptions } from '../abi/calls.ts';
 import type { VariantName } from '../abi/variants.ts';
-import type { PlainError } from '../errors.ts';
+import type { OcelliError, PlainError } from '../errors.ts';
 import type { ShardInfo } from '../weights/source.ts';
 
 export interface CoreRequest {
@@ -43,8 +43,10 @@ export interface EngineInfo {
 
 export interface Engine {
   readonly info: EngineInfo;
-  /** True after a crash or close(): nothing works any more. */
-  readonly dead: boolean;
+  /** Why nothing works any more: a crash, weights that cannot be had, or close(). */
+  readonly death: OcelliError | null;
+  /** Resolves when all weights are there; requests do not wait for that. Rejects when they cannot be had. */
+  loaded(): Promise<void>;
   /** Opens a request and resolves to a function that cancels it; rejects when the core refuses it. */
   start(request: CoreRequest, sink: EventSink): Promise<() => void>;
   tokenize(text: string, addedTokens: boolean): Promise<number[]>;
@@ -79,17 +81,21 @@ export type ThreadCall =
   | { name: 'tokenize'; text: string; addedTokens: boolean }
   | { name: 'detokenize'; ids: readonly number[]; skipSpecial: boolean }
   | { name: 'stats' }
+  | { name: 'loaded' }
   | { name: 'close' };
 
 export type FromThread =
   | { type: 'opened'; info: EngineInfo }
+  /** It cannot be opened, or its weights cannot be had. */
   | { type: 'failed'; error: PlainError }
   | { type: 'progress'; bytes: number; total: number }
   | { type: 'reply'; id: number; value: unknown }
-  | { type: 'refused'; id: number; error: PlainError; dead: boolean }
-  | { type: 'events'; events: { id: number; event: EngineEvent }[]; dead: boolean }
+  | { type: 'refused'; id: number; error: PlainError; death: PlainError | null }
+  | { type: 'events'; events: { id: number; event: EngineEvent }[]; death: PlainError | null }
   /** Asks for a shard, or for the manifest when info is null; pieces and an end come back under this id. */
-  | { type: 'need'; id: number; index: number; info: ShardInfo | null };
+  | { type: 'need'; id: number; index: number; info: ShardInfo | null }
+  /** Lets one more piece of it come; lets it be. */
+  | { type: 'more' | 'stop'; id: number };
 
 /** Either end of the line between two threads. */
 export interface Line<Out, In> {

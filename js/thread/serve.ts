@@ -1,7 +1,7 @@
 // Owns the thread's side of the line: it opens an engine and answers the messages of client.ts. Called by entry.ts.
-// Surprise: a failure that kills the engine is reported with dead = true, and the client then throws the whole thread
-// away.
-import { OcelliError, toPlain } from '../errors.ts';
+// Surprise: what kills the engine goes along with the next message as its death, and the client then throws the whole
+// thread away.
+import { OcelliError, type PlainError, toPlain } from '../errors.ts';
 import { sourceFrom } from '../weights/source.ts';
 import { type CoreLoader, openEngine } from './engine.ts';
 import { hostSource } from './host_source.ts';
@@ -17,10 +17,12 @@ export function serve(line: Line<FromThread, ToThread>, load?: CoreLoader): void
     return engine;
   };
 
+  const death = (): PlainError | null => (engine?.death ? toPlain(engine.death) : null);
+
   let events: { id: number; event: EngineEvent }[] = [];
   const flush = (): void => {
     if (events.length === 0) return;
-    line.post({ type: 'events', events, dead: engine?.dead ?? false });
+    line.post({ type: 'events', events, death: death() });
     events = [];
   };
   // Events of one step travel together.
@@ -33,7 +35,7 @@ export function serve(line: Line<FromThread, ToThread>, load?: CoreLoader): void
     try {
       line.post({ type: 'reply', id, value: await work() });
     } catch (error) {
-      line.post({ type: 'refused', id, error: toPlain(error), dead: engine?.dead ?? false });
+      line.post({ type: 'refused', id, error: toPlain(error), death: death() });
     }
   };
 
@@ -41,6 +43,7 @@ export function serve(line: Line<FromThread, ToThread>, load?: CoreLoader): void
     if (call.name === 'tokenize') return await theEngine().tokenize(call.text, call.addedTokens);
     if (call.name === 'detokenize') return await theEngine().detokenize(call.ids, call.skipSpecial);
     if (call.name === 'stats') return await theEngine().stats();
+    if (call.name === 'loaded') return await theEngine().loaded();
     return await engine?.close();
   };
 
@@ -51,6 +54,7 @@ export function serve(line: Line<FromThread, ToThread>, load?: CoreLoader): void
         line.post({ type: 'progress', bytes, total });
       engine = await openEngine(message.options, source, progress, load);
       line.post({ type: 'opened', info: engine.info });
+      await engine.loaded();
     } catch (error) {
       line.post({ type: 'failed', error: toPlain(error) });
     }

@@ -21,6 +21,17 @@ export interface Manifest {
 export interface ShardSource {
   manifest(): Promise<Uint8Array>;
   shard(index: number, info: ShardInfo): Promise<Uint8Array | ReadableStream<Uint8Array>>;
+  /** By which another thread can make the same source: what sourceFrom() was given. */
+  name?: string;
+  /** Where bytes can be read to any place: used instead of shard(), so that nothing is copied. */
+  open?(index: number, info: ShardInfo): Promise<ShardReader>;
+}
+
+/** A shard's bytes in order. */
+export interface ShardReader {
+  /** Fills the front of `into`; resolves to how many bytes came, 0 at the end. */
+  read(into: Uint8Array): Promise<number>;
+  close(): Promise<void>;
 }
 
 export function shardFile(info: ShardInfo): string {
@@ -30,6 +41,12 @@ export function shardFile(info: ShardInfo): string {
 /** A source for a folder's path (Node), a `file:` URL or an http(s) URL; a URL names the folder. */
 export function sourceFrom(model: string | URL, fetcher: typeof fetch = fetch): ShardSource {
   const text = String(model);
+  const source = sourceOf(model, text, fetcher);
+  // A fetch of the caller's cannot cross into another thread.
+  return fetcher === fetch ? { ...source, name: text } : source;
+}
+
+function sourceOf(model: string | URL, text: string, fetcher: typeof fetch): ShardSource {
   if (/^https?:\/\//i.test(text)) return urlSource(text, fetcher);
   if (model instanceof URL || /^file:/i.test(text))
     return folderSource(new URL(text.endsWith('/') ? text : `${text}/`));
@@ -68,7 +85,8 @@ function missingFile(name: string, reason: string, cause?: unknown): OcelliError
   return new OcelliError(500, 'io_error', `${name} cannot be read: ${reason}`, null, cause);
 }
 
-const pieceBytes = 4 << 20;
+/** How much is read, hashed or sent at a time. */
+export const pieceBytes = 4 << 20;
 
 function folderSource(folder: string | URL): ShardSource {
   const pathOf = async (name: string): Promise<string> => {
@@ -76,6 +94,19 @@ function folderSource(folder: string | URL): ShardSource {
     const { fileURLToPath } = await nodeModule('node:url');
     const path = typeof folder === 'string' ? folder : fileURLToPath(folder);
     return path.endsWith('/') ? path + name : `${path}/${name}`;
+  };
+  const open = async (_: number, info: ShardInfo): Promise<ShardReader> => {
+    const path = await pathOf(shardFile(info));
+    const files = await nodeModule('node:fs/promises');
+    const readable = <T>(work: Promise<T>): Promise<T> =>
+      work.catch((error: Error) => {
+        throw missingFile(path, error.message, error);
+      });
+    const file = await readable(files.open(path));
+    return {
+      read: async (into) => (await readable(file.read(into, 0, into.length))).bytesRead,
+      close: () => file.close(),
+    };
   };
   return {
     async manifest() {
@@ -85,18 +116,14 @@ function folderSource(folder: string | URL): ShardSource {
         throw missingFile(path, error.message, error);
       });
     },
-    async shard(_, info) {
-      const path = await pathOf(shardFile(info));
-      const { open } = await nodeModule('node:fs/promises');
-      const file = await open(path).catch((error: Error) => {
-        throw missingFile(path, error.message, error);
-      });
+    async shard(index, info) {
+      const file = await open(index, info);
       return new ReadableStream<Uint8Array>(
         {
           async pull(controller) {
             const piece = new Uint8Array(pieceBytes);
-            const { bytesRead } = await file.read(piece, 0, pieceBytes);
-            if (bytesRead > 0) return controller.enqueue(piece.subarray(0, bytesRead));
+            const bytes = await file.read(piece);
+            if (bytes > 0) return controller.enqueue(piece.subarray(0, bytes));
             await file.close();
             controller.close();
           },
@@ -105,5 +132,6 @@ function folderSource(folder: string | URL): ShardSource {
         { highWaterMark: 1 },
       );
     },
+    open,
   };
 }

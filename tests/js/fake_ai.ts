@@ -1,17 +1,33 @@
 // An AI on a scripted core, in this thread or behind a line as a worker would be. Used by the tests of js/.
+import { expect } from 'vitest';
 import { createAI, type AI, type AIOptions } from '../../js/ai.ts';
-import { openOverLine, type WorkerLine } from '../../js/thread/client.ts';
+import { OcelliError } from '../../js/errors.ts';
+import { openOverLine } from '../../js/thread/client.ts';
 import { openEngine } from '../../js/thread/engine.ts';
 import type { Engine, FromThread, ToThread } from '../../js/thread/protocol.ts';
 import { serve } from '../../js/thread/serve.ts';
+import type { WorkerLine } from '../../js/thread/worker.ts';
 import { type FakeCore, fakeSource } from './fake_core.ts';
+
+/** Time for everything that can happen to happen. */
+export const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 30));
+
+/** The OcelliError that `work` rejects with. */
+export async function rejection(work: Promise<unknown>): Promise<OcelliError> {
+  const error = await work.then(
+    () => null,
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(OcelliError);
+  return error as OcelliError;
+}
 
 export type Place = 'inline' | 'line';
 
 /** Both ends of a line over a MessageChannel: what crosses is cloned, as between threads. */
 export function linePair(
   core: FakeCore,
-): WorkerLine & { ended: boolean; failNow(error: Error): void } {
+): WorkerLine<ToThread, FromThread> & { ended: boolean; failNow(error: Error): void } {
   const { port1, port2 } = new MessageChannel();
   let failure: ((error: unknown) => void) | undefined;
   serve(

@@ -18,7 +18,14 @@ export interface FakeCore {
   requests: Map<number, { script: Script; at: number; cancelled: boolean }>;
   steps: number;
   cancels: number;
+  warmUps: number;
   placed: Uint8Array[];
+  committed: Set<number>;
+  /** Shards without which no step does anything. */
+  needs: number[];
+  closed: boolean;
+  /** Calls that came after close(). */
+  callsAfterClose: number;
   options: OpenOptions | undefined;
   callsAfterTrap: number;
   stopped: boolean;
@@ -66,7 +73,7 @@ export function fakeCore(
     for (const event of again as CoreEvent[]) queue.push({ request, event });
   };
   const calls: Calls = {
-    abiVersion: () => 1,
+    abiVersion: () => 2,
     memoryBytes: () => 65536,
     selfTest: () => true,
     plan: () => ({ context: 4096 }),
@@ -75,17 +82,24 @@ export function fakeCore(
       return 7;
     },
     shardReserve: (_, index) => {
+      if (core.closed) core.callsAfterClose++;
       core.placed[index] = new Uint8Array(shardBytes);
       return { address: index * 1000, bytes: shardBytes };
     },
     write: (address, bytes) => core.placed[Math.floor(address / 1000)]?.set(bytes, address % 1000),
+    shared: () => null,
+    shardHash: () => undefined,
+    shardDigest: () => undefined,
     shardCommit(_, index) {
+      if (core.closed) core.callsAfterClose++;
       if (core.placed[index]?.[0] === 0xbad % 256) {
         throw new OcelliError(500, 'shard_hash_mismatch', 'sha256 is 1234, the manifest says aaaa');
       }
+      core.committed.add(index);
     },
     ready: () => undefined,
-    close: () => undefined,
+    warmUp: () => live(() => core.warmUps++ < 3),
+    close: () => void (core.closed = true),
     tokenize: (_, text, added) =>
       live(() => [...text].map((c) => c.codePointAt(0) as number).concat(added ? [1] : [0])),
     detokenize: (_, ids) => live(() => String.fromCodePoint(...ids)),
@@ -119,8 +133,10 @@ export function fakeCore(
     step: () =>
       live(() => {
         core.steps++;
-        for (const request of core.requests.keys()) stepOf(request);
-        return true;
+        const waits = core.needs.some((index) => !core.committed.has(index));
+        for (const [request, { cancelled }] of core.requests)
+          if (cancelled || !waits) stepOf(request);
+        return waits ? 'weights' : 'more';
       }),
     nextEvent: () => live(() => queue.shift() ?? null),
     stats: () => ({ steps: core.steps }),
@@ -128,14 +144,19 @@ export function fakeCore(
   };
   const stop = (): void => void (core.stopped = true);
   const core: FakeCore = {
-    loaded: { calls, variant: 'custom', threads: 2, revectorised: false, stop },
+    loaded: { calls, variant: 'custom', threads: 2, revectorised: false, memory: null, stop },
     opened: [],
     media: [],
     held: new Set(),
     requests: new Map(),
     steps: 0,
     cancels: 0,
+    warmUps: 0,
     placed: [],
+    committed: new Set(),
+    needs: [],
+    closed: false,
+    callsAfterClose: 0,
     options: undefined,
     callsAfterTrap: 0,
     stopped: false,

@@ -6,7 +6,7 @@ import type { ChatStream } from '../../js/types.ts';
 import { install, run } from '../../js/index.ts';
 import { modelAliases } from '../../js/models.ts';
 import type { Place } from './fake_ai.ts';
-import { fakeAI, fakeEngine, linePair } from './fake_ai.ts';
+import { fakeAI, fakeEngine, linePair, rejection, settled } from './fake_ai.ts';
 import { type FakeCore, fakeCore, fakeSource, type Script, textScript } from './fake_core.ts';
 import { openOverLine } from '../../js/thread/client.ts';
 
@@ -18,16 +18,6 @@ const endless: Script = [
   'forever',
 ];
 const trapping: Script = [[{ type: 'prompt', prompt_tokens: 1, images: [] }], 'trap'];
-const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 30));
-
-async function rejection(work: Promise<unknown>): Promise<OcelliError> {
-  const error = await work.then(
-    () => null,
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(OcelliError);
-  return error as OcelliError;
-}
 
 describe.each(places)('%s', (place) => {
   it('rejects with the fields of what the core says', async () => {
@@ -219,16 +209,12 @@ describe.each(places)('%s', (place) => {
   it('places every shard, streamed or whole, and names the file of a wrong one', async () => {
     for (const streamed of [false, true]) {
       const core = fakeCore(() => []);
-      await fakeEngine(core, place, fakeSource({ count: 3, streamed }));
+      await (await fakeEngine(core, place, fakeSource({ count: 3, streamed }))).loaded();
       expect(core.placed.map((bytes) => [...new Set(bytes)])).toEqual([[1], [2], [3]]);
     }
-    const error = await rejection(
-      fakeEngine(
-        fakeCore(() => []),
-        place,
-        fakeSource({ corrupt: true }),
-      ),
-    );
+    const core = fakeCore(() => []);
+    const engine = await fakeEngine(core, place, fakeSource({ corrupt: true }));
+    const error = await rejection(engine.loaded());
     expect(error.code).toBe('shard_hash_mismatch');
     expect(error.message).toContain(`shard ${'1'.repeat(64)}.safetensors: sha256`);
   });
@@ -241,7 +227,7 @@ it('rejects everything when the thread dies', async () => {
   await engine.start({ body: ['{}'], images: [], dump: false }, (event) => events.push(event.type));
   line.failNow(new Error('exit code 134'));
   expect(events.at(-1)).toBe('error');
-  expect([engine.dead, line.ended]).toEqual([true, true]);
+  expect([engine.death?.code, line.ended]).toEqual(['engine_crashed', true]);
   expect((await rejection(engine.tokenize('a', true))).code).toBe('engine_crashed');
 });
 

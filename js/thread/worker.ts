@@ -1,0 +1,60 @@
+// Owns starting a worker and the line to it: browsers', Deno's and Bun's, or Node's. Called by client.ts and loader.ts.
+// Surprise: Node's ends silently when nothing holds it, so a line can be let go and taken hold of.
+import { nodeModule } from '../host.ts';
+import type { Line } from './protocol.ts';
+
+/** A line that can also fail, be let go and be ended. */
+export interface WorkerLine<Out, In> extends Line<Out, In> {
+  onFailure(handler: (error: unknown) => void): void;
+  /** Whether the worker keeps the process alive. */
+  hold(alive: boolean): void;
+  end(): void;
+}
+
+/** The Web's Worker. The glue of the threaded modules puts Node's own under that name, which has another interface. */
+const webWorker = (): typeof Worker | null =>
+  typeof Worker === 'function' && 'addEventListener' in Worker.prototype ? Worker : null;
+
+/** Whether this host has workers at all. */
+export async function workersExist(): Promise<boolean> {
+  if (webWorker()) return true;
+  return await nodeModule('node:worker_threads').then(
+    (threads) => typeof threads.Worker === 'function',
+    () => false,
+  );
+}
+
+/** A worker that runs `script`. */
+export async function startWorker<Out, In>(
+  script: URL,
+  name: string,
+): Promise<WorkerLine<Out, In>> {
+  const Web = webWorker();
+  if (Web) {
+    const worker = new Web(script, { type: 'module', name });
+    return {
+      post: (message, transfer = []) => worker.postMessage(message, transfer),
+      listen: (handler) => worker.addEventListener('message', (event) => handler(event.data as In)),
+      onFailure(handler) {
+        worker.addEventListener('error', (event) =>
+          handler(new Error(event.message || 'its worker failed to start')),
+        );
+      },
+      hold: () => undefined,
+      end: () => worker.terminate(),
+    };
+  }
+  const threads = await nodeModule('node:worker_threads');
+  // Not the process's own arguments: some, such as --input-type, are refused for a script in a file.
+  const worker = new threads.Worker(script, { name, execArgv: [] });
+  return {
+    post: (message, transfer = []) => worker.postMessage(message, transfer as never[]),
+    listen: (handler) => void worker.on('message', handler),
+    onFailure(handler) {
+      worker.on('error', handler);
+      worker.on('exit', (code) => handler(new Error(`its thread ended with exit code ${code}`)));
+    },
+    hold: (alive) => (alive ? worker.ref() : worker.unref()),
+    end: () => void worker.terminate(),
+  };
+}

@@ -1,0 +1,21 @@
+// Owns the choice of who computes a shard's sha256: node:crypto where there is one, else the core. Called by place.ts.
+// Surprise: the Web's own crypto.subtle is left out: it takes only whole buffers, so it would need a second copy of every
+// shard, and none of shared memory.
+import { isNode, nodeModule } from '../host.ts';
+
+export interface ShardHash {
+  update(bytes: Uint8Array): void;
+  /** 64 lower-case hex digits; the object is spent afterwards. */
+  hex(): string;
+}
+
+/** Makes hashes, or null where the core is the one to hash. */
+export async function platformHash(): Promise<(() => ShardHash) | null> {
+  if (!isNode) return null;
+  const crypto = await nodeModule('node:crypto').catch(() => null);
+  if (!crypto) return null;
+  return () => {
+    const hash = crypto.createHash('sha256');
+    return { update: (bytes) => void hash.update(bytes), hex: () => hash.digest('hex') };
+  };
+}
