@@ -148,8 +148,8 @@ void expect_equal(const std::vector<Reply>& found, const std::vector<Reply>& exp
   }
 }
 
-std::vector<Reply> answers_after_loading() {
-  EngineDriver engine = fresh();
+std::vector<Reply> answers_after_loading(const ordered_json& options = {{"context", 4096}}) {
+  EngineDriver engine = fresh(options);
   place(engine, [](const std::string&) { return true; });
   EXPECT_EQ(ocelli_ready(engine.handle()), 0);
   std::vector<Reply> replies = open_all(engine);
@@ -157,15 +157,15 @@ std::vector<Reply> answers_after_loading() {
   return replies;
 }
 
-TEST(Loading, AnswersAreThoseOfALoadedEngine) {
-  const std::vector<Reply> expected = answers_after_loading();
+void expect_no_difference(const ordered_json& options) {
+  const std::vector<Reply> expected = answers_after_loading(options);
   for (const Reply& reply : expected) EXPECT_FALSE(reply.choices.at(0).token_ids.empty());
   std::vector<std::vector<uint32_t>> orders = {pieces().order(text), pieces().order(vision)};
   orders.push_back(orders[0]);
   std::reverse(orders[2].begin() + 3, orders[2].end());  // behind the tokenizer's three
   for (const auto& order : orders) {
     for (const size_t before : {size_t{3}, order.size() / 2}) {
-      EngineDriver engine = fresh();
+      EngineDriver engine = fresh(options);
       std::vector<Reply> replies;
       for (size_t i = 0; i < order.size(); ++i) {
         if (i == before) replies = open_all(engine);
@@ -179,6 +179,16 @@ TEST(Loading, AnswersAreThoseOfALoadedEngine) {
       expect_all_blocks_free(engine);
     }
   }
+}
+
+TEST(Loading, AnswersAreThoseOfALoadedEngine) { expect_no_difference({{"context", 4096}}); }
+
+TEST(Loading, AnswersAreTheSameWithAnInt8CacheAndThreads) {
+  expect_no_difference({{"context", 4096}, {"kv", "int8"}, {"threads", 2}});
+}
+
+TEST(Loading, AnswersAreTheSameInReferenceCompute) {
+  expect_no_difference({{"context", 4096}, {"compute", "reference"}});
 }
 
 TEST(Loading, TheFirstLayersRunBeforeTheLastShardIsThere) {
