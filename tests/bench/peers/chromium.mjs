@@ -28,7 +28,8 @@ export function chromium() {
 }
 
 export function chromiumVersion() {
-  return execFileSync(chromium(), ['--version'], { encoding: 'utf8' }).trim();
+  const quiet = { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] };
+  return execFileSync(chromium(), ['--version'], quiet).trim();
 }
 
 /** The file that a request's path means, or null: `overlay` names single paths, `roots` folders. */

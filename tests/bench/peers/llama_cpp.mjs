@@ -125,7 +125,7 @@ const common = {
   tiers: ['relaxed', 'relaxed-256'],
   what: ['decode', 'prompt', 'batch', 'image'],
   sizes: { prompt: 512, new: 32, batch: 8, image: 896 },
-  version: () => pinned('pypi', packageName),
+  version: () => `of ${packageName} ${pinned('pypi', packageName)}`,
 };
 
 export const llamaCpp = {

@@ -27,6 +27,11 @@ interface Tensor {
 }
 type Sizes = Record<string, number>;
 
+interface Peer {
+  name: string;
+  sizes: { prompt: number };
+}
+
 interface Modules {
   'ratios.mjs': {
     compared(samples: readonly object[]): Row[];
@@ -54,6 +59,7 @@ interface Modules {
     callsFor(what: readonly string[], sizes: Sizes): Sizes[];
     figuresOf(call: Sizes, figures: object): [string, number][];
   };
+  'peers.mjs': { peers: Peer[]; chosenPeers(names: string): Peer[] };
   'process.mjs': { jsonLines(text: string): unknown[] };
   'onnx.mjs': {
     node(operator: string, inputs: string[], outputs: string[], attributes?: object): Buffer;

@@ -45,6 +45,6 @@ export const ortInt4 = {
   ...common,
   name: 'onnxruntime-web-int4',
   note: 'wasm, MatMulNBits in blocks of 32',
-  sizes: { prompt: 32, new: 3 },
+  sizes: { prompt: 64, new: 3 },
   setUp: () => setUp('int4'),
 };

@@ -14,6 +14,7 @@ const { fileOf } = await load('chromium.mjs');
 const { callsFor, figuresOf } = await load('ocelli_side.mjs');
 const { jsonLines } = await load('process.mjs');
 const onnx = await load('onnx.mjs');
+const { chosenPeers, peers } = await load('peers.mjs');
 
 const machine = {
   cpu: 'A <CPU> & more',
@@ -52,6 +53,21 @@ function results(): Results {
   const failed = [{ name: 'two', error: 'not here' }];
   return { rounds: 2, peers, failed, compared: compared(samples) };
 }
+
+describe('peers', () => {
+  it('are chosen by name, all of them by "all"', () => {
+    expect(chosenPeers('all')).toEqual(peers);
+    expect(chosenPeers('wllama,llama.cpp').map(({ name }) => name)).toEqual([
+      'wllama',
+      'llama.cpp',
+    ]);
+    expect(() => chosenPeers('wllama,none')).toThrow('there is no peer "none": llama.cpp, ');
+  });
+
+  it('have prompts with room for the chat template around ours', () => {
+    for (const { sizes } of peers) expect(sizes.prompt).toBeGreaterThan(32);
+  });
+});
 
 describe('orderOf', () => {
   const peers = [

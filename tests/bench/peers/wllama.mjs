@@ -30,7 +30,7 @@ export const wllama = {
   host: 'chromium',
   tiers: ['relaxed', 'simd128'],
   what: ['decode', 'prompt'],
-  sizes: { prompt: 32, new: 8 },
+  sizes: { prompt: 64, new: 8 },
   version: () => pinned('npm', '@wllama/wllama'),
   setUp,
 };
