@@ -51,14 +51,14 @@ struct TileQ8 {
   const uint8_t* codes;
   const uint16_t* scales;  // [groups, 8] f16
   const uint8_t* zeros;    // [groups, 8], u4 only
-  const uint8_t* ahead;    // codes that are needed next: the following tile's
   int groups;
+  int groups_ahead;  // from here to what is needed next, the following tile; 0: none follows
 };
 
 // Brings the cache line at `from` nearer; WebAssembly has no other way to say so. Reading memory in
 // order alone leaves a CPU waiting: README.md, "One row".
-OCELLI_INLINE void touch(const uint8_t* from) {
-  (void)*reinterpret_cast<const volatile uint8_t*>(from);
+OCELLI_INLINE void touch(const void* from) {
+  (void)*static_cast<const volatile uint8_t*>(from);
 }
 
 template <bool kIsU4>
@@ -90,7 +90,9 @@ template <class Tier, bool kIsU4, int T>
 OCELLI_NOINLINE void tile_rows(const TileQ8& tile, const QuantizedRows& x, int m, float* y,
                                int64_t y_stride) {
   constexpr int kSteps = (kIsU4 ? kGroupU4 : kGroupU8) / kGroupAct;
-  const uint8_t *cells = tile.codes, *zeros = tile.zeros, *ahead = tile.ahead;
+  const uint8_t *cells = tile.codes, *zeros = tile.zeros;
+  const uint8_t* cells_ahead = cells + int64_t{tile.groups_ahead} * kSteps * kCellBytes<kIsU4>;
+  const int64_t side_ahead = int64_t{tile.groups_ahead} * kTileRows;
   const uint16_t* scales = tile.scales;
   const int64_t rows = x.rows;
   const int8_t* codes = x.codes + int64_t{m} * kGroupAct;
@@ -103,8 +105,8 @@ OCELLI_NOINLINE void tile_rows(const TileQ8& tile, const QuantizedRows& x, int m
     for (int step = 0; step < kSteps; ++step) {
       keep_pointer(cells);
       if constexpr (T <= 2) {
-        for (int line = 0; line < kCellBytes<kIsU4>; line += 64) touch(ahead + line);
-        ahead += kCellBytes<kIsU4>;
+        for (int line = 0; line < kCellBytes<kIsU4>; line += 64) touch(cells_ahead + line);
+        cells_ahead += kCellBytes<kIsU4>;
       }
       i32x4 acc[T][2];
       dot_group<Tier, kIsU4, T>(cells, codes, offsets, acc);
@@ -119,6 +121,10 @@ OCELLI_NOINLINE void tile_rows(const TileQ8& tile, const QuantizedRows& x, int m
       offsets += rows;
     }
     const F32x8 scale = scales_to_f32(scales);
+    if constexpr (T <= 2) {
+      touch(scales + side_ahead);
+      if constexpr (kIsU4) touch(zeros + side_ahead);
+    }
     scales += kTileRows;
     if constexpr (kIsU4) {
       const F32x8 zero = u8x8_to_f32(zeros);
@@ -270,8 +276,8 @@ void matmul_q8_loops(const Linear& w, int tile_begin, int tile_end, const Quanti
     for_each_tile(w, tile_begin, tile_end, [&](const LinearPart& part, int tile_in_part, int tile) {
       const int64_t group = int64_t{tile_in_part} * groups * kTileRows;
       const uint8_t* at = static_cast<const uint8_t*>(part.codes) + tile_in_part * bytes;
-      const TileQ8 tile_q8 = {at, part.scales + group, kIsU4 ? part.zeros + group : nullptr,
-                              tile_in_part + 1 < part.tiles ? at + bytes : at, groups};
+      const TileQ8 tile_q8 = {at, part.scales + group, kIsU4 ? part.zeros + group : nullptr, groups,
+                              tile_in_part + 1 < part.tiles ? groups : 0};
       const int n = tile * kTileRows;
       float* to = y + m * y_stride + n;
       const bool whole = n + kTileRows <= w.n;
