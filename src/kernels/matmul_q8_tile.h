@@ -57,9 +57,7 @@ struct TileQ8 {
 
 // Brings the cache line at `from` nearer; WebAssembly has no other way to say so. Reading memory in
 // order alone leaves a CPU waiting: README.md, "One row".
-OCELLI_INLINE void touch(const void* from) {
-  (void)*static_cast<const volatile uint8_t*>(from);
-}
+OCELLI_INLINE void touch(const void* from) { (void)*static_cast<const volatile uint8_t*>(from); }
 
 template <bool kIsU4>
 inline constexpr int kCellBytes = kGroupAct * (kIsU4 ? 4 : 8);  // codes of 32 inputs x 8 rows

@@ -11,6 +11,7 @@
 
 #include "kernels/fingerprint.h"
 #include "kernels/matmul_q8_tiers.h"
+#include "kernels/matmul_q8_tile.h"
 #include "kernels/self_test.h"
 #include "weights.h"
 
@@ -168,6 +169,52 @@ TEST(MatmulQ8, TiersAreEqualBitForBit) {
           matmul(w.linear, 0, w.linear.tiles(), q.rows, rows, y.data(), shape.n);
           ASSERT_EQ(std::memcmp(y.data(), expected.data(), size * 4), 0) << tier.name;
         }
+      }
+    }
+  }
+}
+
+// Counts how often the loops turn to another tile's codes.
+struct CountingTier {
+  static constexpr int kTokens = 8;
+  static constexpr bool kNeedsOffsets = true;
+  static inline const uint8_t* codes;  // of the whole matrix
+  static inline int64_t tile_bytes, last_tile, visits;
+
+  static void visit(const uint8_t* cells) {
+    const int64_t tile = (cells - codes) / tile_bytes;
+    visits += tile != last_tile;
+    last_tile = tile;
+  }
+  template <int T>
+  static void dot_u4(const uint8_t* cells, const int8_t*, i32x4 (*acc)[2]) {
+    visit(cells);
+    for (int t = 0; t < T; ++t) acc[t][0] = acc[t][1] = i32x4{};
+  }
+  template <int T, int kCells>
+  static void add_u8(const uint8_t* cells, const int8_t*, i32x4 (*)[2]) {
+    visit(cells);
+  }
+};
+
+// Weights are read from memory once for a batch, however many rows and fine passes it has.
+TEST(MatmulQ8, WeightsAreReadOnceForUpTo64Rows) {
+  const Shape shape = {64, 640, 1 << 20};
+  for (WeightFormat format : {WeightFormat::kU4, WeightFormat::kU8}) {
+    const Weights w = make_weights(format, shape.n, shape.k, true, 41, shape.tiles_per_part);
+    CountingTier::codes = static_cast<const uint8_t*>(w.linear.parts[0].codes);
+    CountingTier::tile_bytes = tile_bytes(format, w.linear.k_padded());
+    const auto matmul = format == WeightFormat::kU4 ? matmul_q8_loops<CountingTier, true>
+                                                    : matmul_q8_loops<CountingTier, false>;
+    for (int rows : {1, 2, 7, 8, 33, 64, 65, 128}) {
+      for (float ratio : {1e9f, 3.0f, 0.0f}) {
+        const auto x = random_floats(static_cast<size_t>(rows) * shape.k, 43);
+        const Quantized q = quantize(x, rows, shape.k, ratio);
+        std::vector<float> y(static_cast<size_t>(rows) * shape.n);
+        CountingTier::last_tile = -1;
+        CountingTier::visits = 0;
+        matmul(w.linear, 0, w.linear.tiles(), q.rows, rows, y.data(), shape.n);
+        EXPECT_EQ(CountingTier::visits, w.linear.tiles() * ((rows + 63) / 64)) << rows;
       }
     }
   }

@@ -1,0 +1,60 @@
+// What a step of decoding costs, counted instead of timed: no memory but some small pieces for the
+// events that it tells.
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "engine/fixture.h"
+
+namespace {
+std::atomic<int64_t> allocations{0};
+}
+
+void* operator new(size_t bytes) {
+  allocations.fetch_add(1, std::memory_order_relaxed);
+  if (void* memory = std::malloc(bytes == 0 ? 1 : bytes)) return memory;
+  std::abort();
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+
+namespace ocelli::test {
+namespace {
+
+// Of an event's JSON and the strings in it; nothing grows with the model, the context or the rows.
+constexpr int64_t kEventPieces = 40;
+
+// The most allocations of one step while `count` requests are decoded together.
+int64_t most_allocations(const char* kv, int count) {
+  EngineDriver engine(container(), {{"threads", 2}, {"context", 512}, {"kv", kv}});
+  const std::string body =
+      ask("Tell me about whales", {{"max_tokens", 40}, {"ignore_eos", true}}).dump();
+  std::vector<uint32_t> requests(static_cast<size_t>(count));
+  for (uint32_t& request : requests) {
+    EXPECT_EQ(ocelli_request_open(engine.handle(), body.data(), static_cast<uint32_t>(body.size()),
+                                  &request),
+              0);
+  }
+  int64_t most = 0;
+  for (int step = 0; step < 30; ++step) {
+    uint32_t state = 0;
+    const int64_t before = allocations;
+    EXPECT_EQ(ocelli_step(engine.handle(), &state), 0);
+    EXPECT_EQ(state, 1u);
+    // Tables grow in the first steps.
+    if (step > 10) most = std::max(most, allocations - before);
+  }
+  for (const uint32_t request : requests)
+    EXPECT_EQ(ocelli_request_close(engine.handle(), request), 0);
+  return most;
+}
+
+TEST(Counts, AStepOfDecodingTakesNoMemoryButForItsEvents) {
+  for (const char* kv : {"f16", "int8"}) {
+    EXPECT_LE(most_allocations(kv, 1), kEventPieces) << kv;
+    EXPECT_LE(most_allocations(kv, 8), 8 * kEventPieces) << kv;
+  }
+}
+
+}  // namespace
+}  // namespace ocelli::test
