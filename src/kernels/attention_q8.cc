@@ -52,8 +52,6 @@ Step step_of(float peak) {
   return {bits, scale > 0.0f ? 1.0f / scale : 0.0f};
 }
 
-typedef int8_t i8x4 __attribute__((vector_size(4)));
-
 // Codes of values x; 255 for NaN. The scale's rounding may reach 127.06.
 u8x4 codes_of(f32x4 x, float inverse) {
   const f32x4 code = max(min(round_small(x * inverse), splat(127.0f)), splat(-127.0f));
@@ -97,6 +95,14 @@ OCELLI_NOINLINE void kv_store_q8(const KvLayer& kv, int block, int slot, const f
   }
 }
 
+void widen_v_scales(const KvTiles& tiles, AttentionScratch& scratch) {
+  for (int key = 0; key < tiles.blocks * kKvBlock; key += 8) {
+    const F32x8 scales = f16x8_to_f32(tiles.v_scales[key / kKvBlock] + key % kKvBlock);
+    store(scratch.v_scales + key, scales.low);
+    store(scratch.v_scales + key + 4, scales.high);
+  }
+}
+
 QuantizedRows quantize_queries(const Query* queries, int count, int head_dim,
                                AttentionScratch& scratch) {
   const int k_padded = round_up(head_dim, kGroupU4);
@@ -112,16 +118,16 @@ QuantizedRows quantize_queries(const Query* queries, int count, int head_dim,
   return rows;
 }
 
-OCELLI_NOINLINE void soften_and_quantize(Query& query, const KvTiles& tiles, int seen, float scale,
-                                         int i, AttentionScratch& scratch) {
+OCELLI_NOINLINE void soften_and_quantize(Query& query, int seen, float scale, int i,
+                                         AttentionScratch& scratch) {
   const i32x4 lane = {0, 1, 2, 3};
-  alignas(16) float p[kKeysAtOnce];
+  alignas(16) float p[kKeysAtOnce] = {};
   scratch.factors[i] = soften(query, seen, scale, scratch.scores + i * kKeysAtOnce, p);
   f32x4 best = {}, total = {};
   for (int j = 0; j < seen; j += 4) {
-    const f32x4 scales = f16x4_to_f32(load<u16x4>(tiles.v_scales[j / kKvBlock] + j % kKvBlock));
     // Slots that are not seen may hold any scale, NaN included.
-    const f32x4 weights = select(lane + j < seen, load<f32x4>(p + j) * scales, f32x4{});
+    const f32x4 weights =
+        select(lane + j < seen, load<f32x4>(p + j) * load<f32x4>(scratch.v_scales + j), f32x4{});
     store(p + j, weights);
     best = max(weights, best);
     total += weights;
@@ -138,10 +144,14 @@ OCELLI_NOINLINE void soften_and_quantize(Query& query, const KvTiles& tiles, int
   if (peak < 1e-30f) return;
   const float inverse = 127.0f / peak;
   i32x4 sum = {};
-  for (int j = 0; j < seen; j += 4) {
-    const i32x4 code = __builtin_convertvector(round_small(load<f32x4>(p + j) * inverse), i32x4);
-    store(codes + j, __builtin_convertvector(code, i8x4));
-    sum += code;
+  for (int j = 0; j < kKeysAtOnce; j += 16) {
+    i32x4 code[4];
+#pragma clang loop unroll(full)
+    for (int k = 0; k < 4; ++k) {
+      code[k] = __builtin_convertvector(round_small(load<f32x4>(p + j + 4 * k) * inverse), i32x4);
+      sum += code[k];
+    }
+    store_i8x16(codes + j, code[0], code[1], code[2], code[3]);
   }
   scratch.offsets[i] = -kZeroU8 * ((sum[0] + sum[1]) + (sum[2] + sum[3]));
   scratch.scales[i] = peak / 127.0f;

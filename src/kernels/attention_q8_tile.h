@@ -19,6 +19,7 @@ struct AttentionScratch {
   alignas(16) uint8_t memory[45056];  // the queries' codes: quantized_rows_bytes(64, 256)
   alignas(16) float scores[kQueriesAtOnce * kKeysAtOnce];
   alignas(16) int8_t codes[kQueriesAtOnce * kGroupAct];  // of the weights
+  alignas(16) float v_scales[kKeysAtOnce];
   float scales[kQueriesAtOnce], factors[kQueriesAtOnce];
   int32_t offsets[kQueriesAtOnce];
 };
@@ -38,8 +39,9 @@ struct KvTiles {
 
 // Softmax over query i's scores of the tiles, of which it sees `seen` keys; then its weights times
 // the keys' scales as 7-bit codes.
-void soften_and_quantize(Query& query, const KvTiles& tiles, int seen, float scale, int i,
-                         AttentionScratch& scratch);
+void soften_and_quantize(Query& query, int seen, float scale, int i, AttentionScratch& scratch);
+// Puts the tiles' v scales where that finds them.
+void widen_v_scales(const KvTiles& tiles, AttentionScratch& scratch);
 
 // Scores of T queries from query i on against the 8 keys of one tile.   out  // T rows of 32
 template <class Tier, int T>
@@ -139,9 +141,10 @@ void attention_q8_loops(const KvLayer& kv, const AttentionCall& call) {
                               scratch.scores + i * kKeysAtOnce + tile * kTileRows);
         }
       });
+      widen_v_scales(tiles, scratch);
       for (int i = first_query; i < count; ++i) {
         const int seen = std::min(kKeysAtOnce, queries[i].length - first);
-        soften_and_quantize(queries[i], tiles, seen, call.scale, i, scratch);
+        soften_and_quantize(queries[i], seen, call.scale, i, scratch);
       }
       for_each_token_tile<Tier::kTokens>(count - first_query, [&]<int T>(int t) {
         const int i = first_query + t;

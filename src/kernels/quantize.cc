@@ -12,20 +12,22 @@
 namespace ocelli {
 namespace {
 
-typedef int8_t i8x4 __attribute__((vector_size(4)));
-
 constexpr int kVectors = kGroupAct / 4;
 constexpr float kTiny = 1e-30f;  // a group below it is zero: 127 / |x| must stay finite
 
 // codes = round(x / scale) for a group whose largest magnitude is `peak`; x becomes the residual.
 OCELLI_INLINE int32_t encode(f32x4* x, float inverse, float scale, int8_t* codes) {
   i32x4 sum = {};
-  for (int i = 0; i < kVectors; ++i) {
-    const f32x4 rounded = round_small(x[i] * inverse);
-    const i32x4 whole = __builtin_convertvector(rounded, i32x4);
-    store(codes + 4 * i, __builtin_convertvector(whole, i8x4));
-    sum += whole;
-    x[i] -= rounded * scale;
+  for (int i = 0; i < kVectors; i += 4) {
+    i32x4 whole[4];
+#pragma clang loop unroll(full)
+    for (int j = 0; j < 4; ++j) {
+      const f32x4 rounded = round_small(x[i + j] * inverse);
+      whole[j] = __builtin_convertvector(rounded, i32x4);
+      sum += whole[j];
+      x[i + j] -= rounded * scale;
+    }
+    store_i8x16(codes + 4 * i, whole[0], whole[1], whole[2], whole[3]);
   }
   return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }

@@ -104,6 +104,22 @@ OCELLI_INLINE f32x4 round_small(f32x4 x) {
   return (x + magic) - magic;
 }
 
+// Sixteen integers of -128..127 as bytes.
+OCELLI_INLINE void store_i8x16(int8_t* to, i32x4 a, i32x4 b, i32x4 c, i32x4 d) {
+#if defined(__wasm_simd128__)
+  typedef int16_t i16x8 __attribute__((vector_size(16)));
+  const i16x8 low = __builtin_wasm_narrow_s_i16x8_i32x4(a, b);
+  const i16x8 high = __builtin_wasm_narrow_s_i16x8_i32x4(c, d);
+  store(to, __builtin_wasm_narrow_s_i8x16_i16x8(low, high));
+#else
+  typedef int8_t i8x4 __attribute__((vector_size(4)));
+  store(to, __builtin_convertvector(a, i8x4));
+  store(to + 4, __builtin_convertvector(b, i8x4));
+  store(to + 8, __builtin_convertvector(c, i8x4));
+  store(to + 12, __builtin_convertvector(d, i8x4));
+#endif
+}
+
 // e^x within 1e-7 relative. Below -87.3 it is 0 (no subnormal results), above 88.3 it stays at
 // e^88.3; NaN stays NaN.
 OCELLI_INLINE f32x4 exp_f32x4(f32x4 x) {
