@@ -150,7 +150,8 @@ class Reference:
             rows.append(torch.log_softmax(logits.double(), -1))
             margins.append(float(top.values[0] - top.values[1]))
             ids = torch.cat([ids, top.indices[:1][None]], 1)
-            if int(top.indices[0]) in self.eos:
+            # Random models may choose an image pad, after which the reference looks for an image and fails.
+            if int(top.indices[0]) in (*self.eos, self.config.image_token_id):
                 break
         return ids[0, prompt:].tolist(), torch.stack(rows), margins
 
