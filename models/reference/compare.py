@@ -80,6 +80,7 @@ def compare(folder, command, tokens, seed, work):
                 "return_tokens_as_token_ids": True}
         ids, pixels, grids = reference.prepare(body)
         expected, rows, margins = reference.greedy(ids, pixels, grids, tokens)
+        body["max_tokens"] = len(expected)
         positions, delta = reference.positions(ids, grids)
         with tempfile.TemporaryDirectory() as dump:
             reply, prompt, vision = cli.request(exact, body, "reference", dump)
