@@ -147,11 +147,13 @@ class Reference:
         for _ in range(tokens):
             logits = self.logits(ids, pixels, grids)[-1]
             top = torch.topk(logits, 2)
+            # Random models may choose an image pad; the reference would then look for another image.
+            if rows and int(top.indices[0]) == self.config.image_token_id:
+                break
             rows.append(torch.log_softmax(logits.double(), -1))
             margins.append(float(top.values[0] - top.values[1]))
             ids = torch.cat([ids, top.indices[:1][None]], 1)
-            # Random models may choose an image pad, after which the reference looks for an image and fails.
-            if int(top.indices[0]) in (*self.eos, self.config.image_token_id):
+            if int(top.indices[0]) in self.eos:
                 break
         return ids[0, prompt:].tolist(), torch.stack(rows), margins
 
