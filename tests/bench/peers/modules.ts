@@ -60,6 +60,13 @@ interface Modules {
     figuresOf(call: Sizes, figures: object): [string, number][];
   };
   'peers.mjs': { peers: Peer[]; chosenPeers(names: string): Peer[] };
+  'browser/ocelli_phases.mjs': {
+    measure(
+      built: (name: string) => Promise<unknown>,
+      model: string,
+      options: object,
+    ): Promise<Record<string, number>>;
+  };
   'process.mjs': { jsonLines(text: string): unknown[] };
   'onnx.mjs': {
     node(operator: string, inputs: string[], outputs: string[], attributes?: object): Buffer;

@@ -3,7 +3,7 @@ import { readFileSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { removal } from '../../js/real_model.ts';
+import { removal, variantNames } from '../../js/real_model.ts';
 import { load, type Results } from './modules.ts';
 
 const { compared, markdown, orderOf, peerTables, ratio } = await load('ratios.mjs');
@@ -13,6 +13,7 @@ const { partsOf } = await load('gguf_models.mjs');
 const { fileOf } = await load('chromium.mjs');
 const { callsFor, figuresOf } = await load('ocelli_side.mjs');
 const { jsonLines } = await load('process.mjs');
+const { measure } = await load('browser/ocelli_phases.mjs');
 const onnx = await load('onnx.mjs');
 const { chosenPeers, peers } = await load('peers.mjs');
 
@@ -278,6 +279,15 @@ describe("ocelli's side", () => {
       [['batch', 2]],
       [['image', 3]],
     ]);
+  });
+
+  it('measures in a page what the command measures', async () => {
+    const root = join(import.meta.dirname, '../../..');
+    const built = (name: string): Promise<unknown> => import(join(root, 'build/js', name));
+    const options = { prompt: 80, new: 2, batch: 1, threads: 1, variant: variantNames[0] };
+    const figures = await measure(built, join(root, 'models/demo/container'), options);
+    expect(Object.keys(figures)).toEqual(['prompt_tokens_per_s', 'decode_tokens_per_s']);
+    for (const rate of Object.values(figures)) expect(rate).toBeGreaterThan(0);
   });
 
   it('reads lines of JSON among others', () => {
