@@ -21,7 +21,7 @@ export function ticksOf(rows) {
 const layout = { left: 430, width: 420, top: 64, row: 22, right: 90 };
 const colours = ['#2a6f97', '#e07a5f', '#6a994e', '#9c6ade'];
 
-/** The chart as a text. `caption` names the machine. */
+/** The chart as a text. `caption` names the machine, a line for each part before a semicolon. */
 export function chart(results, caption) {
   const rows = results.compared;
   const { left, width, top, row, right } = layout;
@@ -30,7 +30,7 @@ export function chart(results, caption) {
   const clamp = (value) => Math.min(Math.max(value, ticks[0]), ticks.at(-1));
   const x = (value) => left + (width * (Math.log(clamp(value)) - low)) / (high - low);
   const tiers = [...new Set(rows.map(({ tier }) => tier))];
-  const height = top + row * rows.length + 40;
+  const height = top + row * rows.length + 66;
   const parts = [];
   const put = (what, attributes, text) => {
     const named = Object.entries(attributes).map(([name, value]) => {
@@ -54,9 +54,9 @@ export function chart(results, caption) {
   });
   for (const tick of ticks) {
     const stroke = tick === 1 ? '#222222' : '#dddddd';
-    put('line', { x1: x(tick), x2: x(tick), y1: top - 8, y2: height - 36, stroke });
+    put('line', { x1: x(tick), x2: x(tick), y1: top - 8, y2: height - 62, stroke });
     const label = tick < 1 ? `1/${Math.round(1 / tick)}` : String(tick);
-    put('text', { x: x(tick), y: height - 22, 'text-anchor': 'middle' }, label);
+    put('text', { x: x(tick), y: height - 46, 'text-anchor': 'middle' }, label);
   }
   rows.forEach((one, i) => {
     const middle = top + row * i + row / 2;
@@ -72,7 +72,10 @@ export function chart(results, caption) {
     const beyond = Math.max(to, x(one.ratio.max), x(1)) + 6;
     put('text', { x: beyond, y: middle + 4 }, `${short(one.ratio.median)}x`);
   });
-  put('text', { x: 12, y: height - 6, 'font-size': 10, fill: '#666666' }, caption);
+  const small = { x: 12, 'font-size': 10, fill: '#666666' };
+  caption
+    .split('; ')
+    .forEach((part, i) => put('text', { ...small, y: height - 20 + 13 * i }, part));
   const size = `width="${left + width + right}" height="${height}"`;
   const font = 'font-family="sans-serif" font-size="12"';
   return `<svg xmlns="http://www.w3.org/2000/svg" ${size} ${font}>\n${parts.join('\n')}\n</svg>\n`;
