@@ -156,14 +156,16 @@ OCELLI_NOINLINE void dense_fine_rows(const TileQ8& tile, const QuantizedRows& x,
   const int8_t* codes = x.fine + int64_t{m} * kGroupAct;
   const float* x_scales = x.fine_scales + m;
   const int32_t* offsets = x.fine_offsets + m;
+  // Activations are padded to 128 inputs, u8 weights to 64.
+  const int groups = std::min(x.dense_groups, tile.groups * kSteps);
   f32x4 total[T][2];
   for (int t = 0; t < T; ++t) {
     total[t][0] = load<f32x4>(y + t * y_stride);
     total[t][1] = load<f32x4>(y + t * y_stride + 4);
   }
-  for (int g = 0; g < x.dense_groups; g += kSteps) {
+  for (int g = 0; g < groups; g += kSteps) {
     const F32x8 scale = scales_to_f32(scales);
-    const int steps = std::min(kSteps, x.dense_groups - g);
+    const int steps = std::min(kSteps, groups - g);
 #pragma clang loop unroll(disable)
     for (int step = 0; step < steps; ++step) {
       keep_pointer(cells);
