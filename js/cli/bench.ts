@@ -63,7 +63,10 @@ export async function bench(given: Given): Promise<number> {
   return 0;
 }
 
-async function open(given: Given, { prompt, steps, context, batch }: Sizes): Promise<Opened> {
+async function open(
+  given: Given,
+  { prompt, steps, context, image, batch }: Sizes,
+): Promise<Opened> {
   const variant = given.text('variant') as VariantName | undefined;
   const compute = (given.text('compute') ?? 'fast') as Compute;
   const kv = given.text('kv') as KvFormat | undefined;
@@ -80,9 +83,12 @@ async function open(given: Given, { prompt, steps, context, batch }: Sizes): Pro
       threads: core.threads,
       compute,
       ...(kv && { kv }),
-      // Room for all sequences of a phase, and for the template around a text.
+      // Room for all sequences of a phase, for the template around a text, and for the picture: a token is 28 x 28 pixels.
       context: Math.min(
-        batch * (Math.max(prompt, context) + steps + batch + 64) + 512,
+        Math.max(
+          batch * (Math.max(prompt, context) + steps + batch + 64),
+          Math.ceil(image / 28) ** 2 + 64,
+        ) + 512,
         manifest.config.text.context,
       ),
       sequences_max: Math.max(8, batch),
