@@ -1,6 +1,5 @@
 // Owns the engine's side of the thread that reads weights: a mover that lets it write to the core's shared memory. Called
-// by engine.ts. Surprise: the thread starts with the first shard; a thread that
-// dies takes all that was asked of it along.
+// by engine.ts. Surprise: the thread starts with the first shard; a thread that dies takes all that was asked of it along.
 import { engineCrashed, fromPlain, type PlainError } from '../errors.ts';
 import { loaderScript } from '../host.ts';
 import type { Mover, Moving } from '../weights/place.ts';

@@ -109,12 +109,7 @@ QuantizedRows quantize_queries(const Query* queries, int count, int head_dim,
   OCELLI_CHECK(quantized_rows_bytes(count, k_padded) <= int64_t{sizeof(scratch.memory)});
   QuantizedRows rows = quantized_rows_at(scratch.memory, count, k_padded);
   for (int i = 0; i < count; ++i) quantize_row(queries[i].q, head_dim, rows, i, kFineAll);
-  for (int64_t at = 0; at < int64_t{count} * rows.groups(); ++at) {
-    if (rows.has_fine[at]) continue;
-    std::memset(rows.fine + at * kGroupAct, 0, kGroupAct);
-    rows.fine_scales[at] = 0.0f;
-    rows.fine_offsets[at] = 0;
-  }
+  fill_fine(rows);
   return rows;
 }
 

@@ -9,8 +9,6 @@
 
 namespace ocelli {
 
-typedef int16_t i16x8 __attribute__((vector_size(16)));
-
 // Lane i: a[2i] * b[2i] + a[2i+1] * b[2i+1].
 OCELLI_INLINE i32x4 dot_i16x8(i16x8 a, i16x8 b) {
 #if defined(__wasm_simd128__)
@@ -30,11 +28,8 @@ OCELLI_INLINE i32x4 splat_i32(int32_t value) { return i32x4{value, value, value,
 // bits.
 OCELLI_INLINE F32x8 u8x8_to_f32(const uint8_t* from) {
   typedef uint8_t u8x8 __attribute__((vector_size(8)));
-  const u16x8 wide = __builtin_convertvector(load<u8x8>(from), u16x8);
-  const u32x4 low = __builtin_convertvector(__builtin_shufflevector(wide, wide, 0, 1, 2, 3), u32x4);
-  const u32x4 high =
-      __builtin_convertvector(__builtin_shufflevector(wide, wide, 4, 5, 6, 7), u32x4);
-  return {(f32x4)(low | 0x4b000000u) - 0x1p23f, (f32x4)(high | 0x4b000000u) - 0x1p23f};
+  const U32x8 wide = widen(__builtin_convertvector(load<u8x8>(from), u16x8));
+  return {(f32x4)(wide.low | 0x4b000000u) - 0x1p23f, (f32x4)(wide.high | 0x4b000000u) - 0x1p23f};
 }
 
 // Keeps the compiler from rewriting `pointer` as base + index: vector pairs are recognised by one

@@ -129,21 +129,22 @@ OCELLI_NOINLINE void quantize_row(const float* x, int k, QuantizedRows& out, int
   }
 }
 
+OCELLI_NOINLINE void fill_fine(QuantizedRows& x) {
+  for (int64_t at = 0; at < int64_t{x.groups()} * x.rows; ++at) {
+    if (x.has_fine[at]) continue;
+    std::memset(x.fine + at * kGroupAct, 0, kGroupAct);
+    x.fine_scales[at] = 0.0f;
+    x.fine_offsets[at] = 0;
+    x.has_fine[at] = 1;
+  }
+}
+
 OCELLI_NOINLINE void gather_fine(QuantizedRows& x) {
   const int groups = x.groups();
   const int64_t cells = int64_t{groups} * x.rows;
   int64_t count = 0;
   for (int64_t at = 0; at < cells; ++at) count += x.has_fine[at];
-  if (count > cells / 2) {
-    // Adding a pass of zeros changes no bit, and dense groups are the faster ones.
-    for (int64_t at = 0; at < cells; ++at) {
-      if (x.has_fine[at]) continue;
-      std::memset(x.fine + at * kGroupAct, 0, kGroupAct);
-      x.fine_scales[at] = 0.0f;
-      x.fine_offsets[at] = 0;
-      x.has_fine[at] = 1;
-    }
-  }
+  if (count > cells / 2) fill_fine(x);  // dense groups are the faster ones
   int32_t entries = 0;
   x.dense_groups = 0;
   for (int g = 0; g < groups; ++g) {

@@ -43,6 +43,10 @@ QuantizedRows quantized_rows_at(void* memory, int rows, int k_padded);
 // be quantised by different threads.
 void quantize_row(const float* x, int k, QuantizedRows& out, int row, float fine_ratio);
 
+// Gives the groups without a fine pass one of zeros, which changes no bit of a sum. Before
+// gather_fine.
+void fill_fine(QuantizedRows& x);
+
 // Packs the fine groups of all rows into entries. Once, after every row is quantised: until then
 // the fine arrays hold them sparsely at [group, row].
 void gather_fine(QuantizedRows& x);

@@ -12,6 +12,7 @@ namespace ocelli {
 typedef float f32x4 __attribute__((vector_size(16)));
 typedef int32_t i32x4 __attribute__((vector_size(16)));
 typedef uint32_t u32x4 __attribute__((vector_size(16)));
+typedef int16_t i16x8 __attribute__((vector_size(16)));
 typedef uint16_t u16x8 __attribute__((vector_size(16)));
 typedef uint16_t u16x4 __attribute__((vector_size(8)));
 typedef uint8_t u8x4 __attribute__((vector_size(4)));
@@ -55,13 +56,14 @@ struct F32x8 {
   f32x4 low, high;
 };
 
-// One load for both halves: of two extending loads V8 13, when it revectorises, may take the wrong
-// address (README.md, "Revectorisation").
-OCELLI_INLINE U32x8 load_u16x8(const uint16_t* from) {
-  const u16x8 all = load<u16x8>(from);
+OCELLI_INLINE U32x8 widen(u16x8 all) {
   return {__builtin_convertvector(__builtin_shufflevector(all, all, 0, 1, 2, 3), u32x4),
           __builtin_convertvector(__builtin_shufflevector(all, all, 4, 5, 6, 7), u32x4)};
 }
+
+// One load for both halves: of two extending loads V8 13, when it revectorises, may take the wrong
+// address (README.md, "Revectorisation").
+OCELLI_INLINE U32x8 load_u16x8(const uint16_t* from) { return widen(load<u16x8>(from)); }
 
 // f16 bits -> f32, equal to f16_to_f32 in base/half.h.
 OCELLI_INLINE f32x4 f16x4_to_f32(u32x4 wide) {
@@ -107,7 +109,6 @@ OCELLI_INLINE f32x4 round_small(f32x4 x) {
 // Sixteen integers of -128..127 as bytes.
 OCELLI_INLINE void store_i8x16(int8_t* to, i32x4 a, i32x4 b, i32x4 c, i32x4 d) {
 #if defined(__wasm_simd128__)
-  typedef int16_t i16x8 __attribute__((vector_size(16)));
   const i16x8 low = __builtin_wasm_narrow_s_i16x8_i32x4(a, b);
   const i16x8 high = __builtin_wasm_narrow_s_i16x8_i32x4(c, d);
   store(to, __builtin_wasm_narrow_s_i8x16_i16x8(low, high));
