@@ -5,6 +5,8 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['tests/**/*.test.ts'],
+    // A part of its own, with a set-up of its own.
+    exclude: ['tests/runtimes/**'],
     // Each test file gets a process of its own: the modules map up to 4 GiB each.
     pool: 'forks',
     maxWorkers: 2,

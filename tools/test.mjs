@@ -64,8 +64,8 @@ async function ctest(preset) {
   return shown('ctest', args, env);
 }
 
-async function vitest(node, names) {
-  const args = ['node_modules/vitest/vitest.mjs', 'run'];
+async function vitest(node, names, more = []) {
+  const args = ['node_modules/vitest/vitest.mjs', 'run', ...more];
   return shown(node, args, { OCELLI_VARIANTS: names.join(','), NO_COLOR: '1' });
 }
 
@@ -92,6 +92,10 @@ const parts = {
     if (rest.length === 0) return null;
     const { node_relaxed } = await build([...all, 'js']).then(() => setup(['tests']));
     return vitest(node_relaxed, rest);
+  },
+  runtimes: async () => {
+    await build([...all, 'js']);
+    return vitest(process.execPath, all, ['--config', 'tests/runtimes/vitest.config.ts']);
   },
 };
 

@@ -1,6 +1,6 @@
-// Owns finding a worker's line to the thread that started it: in browsers, Deno, Bun and Node. Called by entry.ts and
+// Owns finding a worker's line to the thread that started it: in browsers, Node, Deno and Bun. Called by entry.ts and
 // loader_entry.ts. Surprise: nothing is awaited before a browser's worker listens, since messages may be waiting already.
-import { nodeModule } from '../host.ts';
+import { isNode, nodeModule } from '../host.ts';
 import type { Line } from './protocol.ts';
 
 interface WorkerScope {
@@ -8,12 +8,12 @@ interface WorkerScope {
   addEventListener(type: 'message', handler: (event: MessageEvent) => void): void;
 }
 
-/** Calls `serve` with the line; in Node that comes a moment later. */
+/** Calls `serve` with the line; where there are Node's workers that comes a moment later. */
 export function listenInWorker<Out, In>(
   serve: (line: Line<Out, In>) => void,
 ): Promise<void> | undefined {
   const scope = globalThis as unknown as WorkerScope;
-  if (typeof scope.postMessage === 'function') {
+  if (!isNode) {
     serve({
       post: (message, transfer = []) => scope.postMessage?.(message, transfer),
       listen: (handler) => scope.addEventListener('message', (event) => handler(event.data as In)),

@@ -1,6 +1,6 @@
-// Owns starting a worker and the line to it: browsers', Deno's and Bun's, or Node's. Called by client.ts and loader.ts.
-// Surprise: Node's ends silently when nothing holds it, so a line can be let go and taken hold of.
-import { nodeModule } from '../host.ts';
+// Owns starting a worker and the line to it: browsers', or that of node:worker_threads. Called by client.ts and loader.ts.
+// Surprise: Deno and Bun have both, and get Node's: only that one can be let go, so that a program ends when it is done.
+import { isNode, nodeModule } from '../host.ts';
 import type { Line } from './protocol.ts';
 
 /** A line that can also fail, be let go and be ended. */
@@ -11,9 +11,9 @@ export interface WorkerLine<Out, In> extends Line<Out, In> {
   end(): void;
 }
 
-/** The Web's Worker. The glue of the threaded modules puts Node's own under that name, which has another interface. */
+/** The Web's Worker, where it is the only one. */
 const webWorker = (): typeof Worker | null =>
-  typeof Worker === 'function' && 'addEventListener' in Worker.prototype ? Worker : null;
+  !isNode && typeof Worker === 'function' ? Worker : null;
 
 /** Whether this host has workers at all. */
 export async function workersExist(): Promise<boolean> {

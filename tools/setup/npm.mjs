@@ -24,7 +24,9 @@ export async function unpackNpm(name, folder, only = []) {
   );
   if (!listing)
     throw new SetupError(`${packageName}@${pin.version} cannot be fetched from the npm registry`);
-  const file = join(folder, `${packageName}-${pin.version}.tgz`);
+  // npm names the tarball of @scope/name scope-name-VERSION.tgz.
+  const plain = packageName.replace(/^@/, '').replace('/', '-');
+  const file = join(folder, `${plain}-${pin.version}.tgz`);
   const have = await sha256File(file);
   if (have !== want) {
     throw new SetupError(

@@ -1,0 +1,60 @@
+// The installed package in Node 20, 22, 24 and 26, Deno and Bun: every build that runs there, in a worker and in the
+// calling thread. Surprise: that these programs end at all is part of the test; nothing closes the engine.
+import { cpSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { asked, expectSame, found, program, root, runtime } from './runtime.ts';
+
+const hosts = [
+  { name: 'node 20', words: [], relaxed: false },
+  { name: 'node 22', words: [], relaxed: true },
+  { name: 'node 24', words: [], relaxed: true },
+  { name: 'node 26', words: [], relaxed: true },
+  { name: 'deno', words: ['run', '--allow-all'], relaxed: true },
+  { name: 'bun', words: [], relaxed: true },
+];
+
+describe.each(hosts)('$name', ({ name, words, relaxed }) => {
+  const ask = (options: object) => asked(runtime(name).path, [...words, 'ask.mjs'], options);
+  const row = (how: string) => ({ runtime: `${name} (${runtime(name).version})`, how });
+
+  it('is the real one', async () => {
+    const { out } = await program(runtime(name).path, ['--version']);
+    expect(out).toContain(runtime(name).version);
+  });
+
+  it('answers with the best build, in a worker with two threads', async () => {
+    const told = await ask({ threads: 2 });
+    expect(told).toMatchObject({ variant: relaxed ? 'mt-relaxed' : 'mt-simd128', threads: 2 });
+    expectSame(told, row('worker'));
+  });
+
+  it('answers in the calling thread', async () => {
+    const told = await ask({ thread: 'inline' });
+    expect(told).toMatchObject({ variant: relaxed ? 'st-relaxed' : 'st-simd128', threads: 1 });
+    expectSame(told, row('inline'));
+  });
+
+  it.each(['mt-simd128', 'st-simd128'])('answers with %s when asked to', async (variant) => {
+    const told = await ask({ variant, threads: 2 });
+    expect(told.variant).toBe(variant);
+    expectSame(told, row(`${variant} forced`));
+  });
+
+  it('runs examples/node', async () => {
+    cpSync(join(root, 'examples/node/main.mjs'), join(found.project, 'example.mjs'));
+    const url = pathToFileURL(found.picture).href;
+    const ended = await program(runtime(name).path, [...words, 'example.mjs', url]);
+    expect(ended).toMatchObject({ code: 0, err: '' });
+    expect(ended.out).toMatch(/^The image shows .*\.\n$/);
+  });
+});
+
+it('a build that a runtime cannot run is refused by name', async () => {
+  const script = `import { createAI } from 'ocelli';
+    await createAI({ variant: 'st-relaxed' }).info().catch(({ code, message }) => console.log(code, message));`;
+  const words = ['--input-type=module', '--eval', script];
+  const { out } = await program(runtime('node 20').path, words);
+  expect(out).toBe('no_variant variant st-relaxed cannot run: this host has no relaxed SIMD\n');
+});
