@@ -4,7 +4,7 @@
 import type { Compute, KvFormat } from './abi/calls.ts';
 import type { VariantName } from './abi/variants.ts';
 import { badRequest, fromCore, OcelliError } from './errors.ts';
-import { packageRoot, processorCount } from './host.ts';
+import { packageRoot, processorCount, sharedWork } from './host.ts';
 import { mediaDefaults, type MediaOptions } from './media.ts';
 import { resolveModel } from './models.ts';
 import { parseBody, prepareRequest } from './request.ts';
@@ -121,7 +121,7 @@ export function createAI(
       const forget = (): void => {
         if (opening === mine) opening = null;
       };
-      const current = await mine.catch((error: unknown) => {
+      const current = await sharedWork(mine).catch((error: unknown) => {
         forget();
         throw error;
       });
@@ -174,7 +174,7 @@ export function createAI(
     run: run as AI['run'],
     async info() {
       const current = await open();
-      await current.loaded();
+      await sharedWork(current.loaded());
       return current.info;
     },
     tokenize: async (text, { addedTokens = true } = {}) =>

@@ -71,10 +71,14 @@ export async function processorCount(): Promise<number> {
 const waiting: (() => void)[] = [];
 let channel: MessageChannel | undefined;
 
-/** Lets messages that have arrived be handled, then goes on: without a timer's delay. */
+/** workerd, which ends everything that a request has begun when that request ends: nothing may be shared by two. */
+const isWorkerd =
+  typeof navigator === 'object' && navigator.userAgent === 'Cloudflare-Workers' && !isNode;
+
+/** Lets messages that have arrived be handled, then goes on: without a timer's delay where that can be. */
 export function giveWay(): Promise<void> {
   if (typeof setImmediate === 'function') return new Promise((resolve) => setImmediate(resolve));
-  if (typeof MessageChannel !== 'function') return new Promise((resolve) => setTimeout(resolve, 0));
+  if (typeof MessageChannel !== 'function' || isWorkerd) return pause(0);
   if (!channel) {
     channel = new MessageChannel();
     channel.port1.onmessage = () => waiting.shift()?.();
@@ -84,4 +88,17 @@ export function giveWay(): Promise<void> {
     waiting.push(resolve);
     port2.postMessage(0);
   });
+}
+
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** `work` that another request may have begun: where that needs it, waited for with something of this one's own. */
+export async function sharedWork<T>(work: Promise<T>): Promise<T> {
+  let settled = !isWorkerd;
+  const note = (): void => void (settled = true);
+  work.then(note, note);
+  while (!settled) await pause(10);
+  return await work;
 }

@@ -45,8 +45,13 @@ export interface LoadedCore {
 /** Loads the best variant that this host runs, or the one named. */
 export async function loadCore(options: LoadOptions): Promise<LoadedCore> {
   if (options.wasm) {
+    const calls = createCalls(startPlain(options.wasm));
+    if (!calls.selfTest()) {
+      const message = 'the given module computes wrong values here; st-simd128 runs everywhere';
+      throw new OcelliError(500, 'no_variant', message);
+    }
     return {
-      calls: createCalls(startPlain(options.wasm)),
+      calls,
       variant: 'custom',
       threads: 1,
       revectorised: false,

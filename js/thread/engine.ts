@@ -5,7 +5,7 @@
 import type { Calls, Timing } from '../abi/calls.ts';
 import { loadCore, type LoadedCore } from '../abi/load.ts';
 import { badRequest, engineCrashed, OcelliError, toPlain } from '../errors.ts';
-import { giveWay } from '../host.ts';
+import { giveWay, pause } from '../host.ts';
 import { moverHere, placeShards, type ProgressCallback } from '../weights/place.ts';
 import type { Manifest, ShardInfo, ShardSource } from '../weights/source.ts';
 import { moverInThread } from './loader.ts';
@@ -121,6 +121,9 @@ interface Opening {
 /** How long a step waits for the next piece of weights that should be on its way. */
 const patienceMs = 2;
 
+/** How long a request's loop leaves the stepping to another one before it looks again. */
+const watchMs = 50;
+
 const hasTokenizer = (info: ShardInfo): boolean => info.holds.includes('tokenizer');
 
 /** The engine, and when it can be used: the tokenizer is there. */
@@ -135,8 +138,10 @@ function engineOf(
   const running = new Map<number, Running>();
   const closing = new AbortController();
   let death: OcelliError | null = null;
-  let looping = false;
-  let wake = (): void => undefined;
+  let driver = 0;
+  let beats = 0;
+  const nobody = (): void => undefined;
+  let wake = nobody;
 
   /** What a request held is given back; the core may be gone by then. */
   const release = (request: number): void => {
@@ -225,6 +230,7 @@ function engineOf(
     let seen = come;
     for (let now = start; now - start < ms && now - last < patienceMs; now = performance.now()) {
       await giveWay();
+      beats++;
       if (death || complete) return;
       if (come !== seen) last = now;
       seen = come;
@@ -251,15 +257,17 @@ function engineOf(
     }
   };
 
-  const loop = async (): Promise<void> => {
-    if (looping) return;
-    looping = true;
+  /** Steps until no request is open, or another one's loop has taken over. */
+  const drive = async (mine: number): Promise<void> => {
+    driver = mine;
     try {
-      while (running.size > 0 && !death) {
-        const woken = new Promise<void>((resolve) => (wake = resolve));
+      while (running.size > 0 && !death && driver === mine) {
+        beats++;
         const began = performance.now();
+        const woken = new Promise<void>((resolve) => (wake = resolve));
         const state = calls.step(handle);
         drain();
+        if (state !== 'weights') wake = nobody;
         if (state === 'idle' && running.size > 0)
           throw new Error('the core has nothing to do, but requests are open');
         await (state === 'weights' ? woken : giveWay());
@@ -268,7 +276,20 @@ function engineOf(
     } catch (error) {
       if (!death) crash(error);
     } finally {
-      looping = false;
+      if (driver === mine) driver = 0;
+    }
+  };
+  /**
+   * A request's own loop. One of them drives; the others watch it, and take over when it no longer moves: workerd ends
+   * what a request has begun, unseen, when that request ends, and gives up a request that has nothing of its own to wait for.
+   */
+  const loop = async (mine: number): Promise<void> => {
+    let seen = beats;
+    while (running.has(mine) && !death) {
+      if (driver === 0) await drive(mine);
+      else await pause(watchMs);
+      if (beats === seen) driver = 0;
+      seen = beats;
     }
   };
 
@@ -320,7 +341,7 @@ function engineOf(
       // Not at once: the caller first learns that the request was accepted.
       void giveWay().then(() => {
         wake();
-        return loop();
+        return loop(opened);
       });
       return () => {
         if (death || !running.has(opened)) return;

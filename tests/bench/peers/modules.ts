@@ -52,7 +52,7 @@ interface Modules {
     writeGguf(file: string, keys: Map<string, Buffer>, tensors: readonly Tensor[]): void;
   };
   'gguf_models.mjs': { partsOf(tensors: readonly Tensor[], limit: number): Tensor[][] };
-  'chromium.mjs': {
+  '../../browser/browser.mjs': {
     fileOf(path: string, roots: object, overlay?: object): string | null;
   };
   'ocelli_side.mjs': {

@@ -3,7 +3,7 @@
 // peers' are.
 import { join } from 'node:path';
 import { root } from '../../../tools/setup/io.mjs';
-import { inChromium } from './chromium.mjs';
+import { inBrowser } from '../../browser/browser.mjs';
 
 const browser = join(root, 'tests/bench/peers/browser');
 
@@ -40,7 +40,7 @@ export async function runOcelli({ host, what, sizes, threads, tier, folder, benc
       const overlay = { '/build/js/cli/bench_image.js': join(browser, 'no_picture.mjs') };
       const options = { ...call, threads, variant: tier.target };
       const page = '/page/ocelli.html';
-      found.push(...figuresOf(call, await inChromium({ page, options, roots, overlay })));
+      found.push(...figuresOf(call, await inBrowser({ page, options, roots, overlay })));
     } else {
       const sizesOf = Object.entries(call).flatMap(([name, value]) => [`--${name}`, value]);
       const words = ['--variant', tier.target, '--threads', threads, '--repeat', 1, '--json'];

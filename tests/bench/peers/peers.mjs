@@ -7,7 +7,7 @@ import { SetupError, say } from '../../../tools/setup/io.mjs';
 import { tiers } from '../kernels.mjs';
 import { ocelli, synthetic } from '../model.mjs';
 import { chart } from './chart.mjs';
-import { chromiumVersion } from './chromium.mjs';
+import { chromiumVersion } from '../../browser/browser.mjs';
 import { llamaCpp, llamaCppNoAmx } from './llama_cpp.mjs';
 import { nodeLlamaCpp } from './node_llama_cpp.mjs';
 import { runOcelli } from './ocelli_side.mjs';

@@ -2,7 +2,7 @@
 // prompt is short, since it computes a token a second; it takes prompt tokens one row at a time, so longer ones are no faster.
 import { basename, dirname, join } from 'node:path';
 import { root } from '../../../tools/setup/io.mjs';
-import { chromium, inChromium } from './chromium.mjs';
+import { chromium, inBrowser } from '../../browser/browser.mjs';
 import { npmPackage, pinned } from './fetch.mjs';
 import { textModel } from './gguf_models.mjs';
 import { vocabulary } from './llama_cpp.mjs';
@@ -18,7 +18,7 @@ async function setUp() {
   };
   const run = async ({ what, threads, sizes }) => {
     const options = { files: files.map((file) => basename(file)), threads, ...sizes };
-    const figures = await inChromium({ page: '/page/wllama.html', options, roots });
+    const figures = await inBrowser({ page: '/page/wllama.html', options, roots });
     return Object.entries(figures).filter(([name]) => what.includes(name));
   };
   return { run };

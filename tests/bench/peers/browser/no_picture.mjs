@@ -1,5 +1,5 @@
 // Owns what stands for js/cli/bench_image.js in a browser, where there is no zlib to pack a picture with. Served by
-// chromium.mjs in its place; images are measured in Node.
+// browser.mjs in its place; images are measured in Node.
 export function testPicture() {
   throw new Error('images are not measured in a browser');
 }

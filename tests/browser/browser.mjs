@@ -1,12 +1,12 @@
-// Owns running a page in headless Chromium: a server that makes it cross-origin isolated (threads need that), the browser as
-// a child process, and the page's report. Called by wllama.mjs and ocelli_side.mjs. Surprise: the page itself posts its
-// result to the server; nothing drives the browser, so no package for that is needed.
+// Owns running a page in a headless browser: a server that makes it cross-origin isolated (threads need that), the browser
+// as a child process, and the page's report. Called by tests/bench/peers and tests/runtimes. Surprise: the page itself
+// posts its result to the server; nothing drives the browser, so no package for that is needed.
 import { spawn, execFileSync } from 'node:child_process';
 import { createReadStream, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { extname, join, normalize } from 'node:path';
-import { SetupError, say, which } from '../../../tools/setup/io.mjs';
+import { SetupError, say, which } from '../../tools/setup/io.mjs';
 
 const kinds = {
   '.html': 'text/html; charset=utf-8',
@@ -40,13 +40,15 @@ export function fileOf(path, roots, overlay = {}) {
   return found && !rest.startsWith('..') ? join(roots[found], rest) : null;
 }
 
-function serve(request, response, { roots, overlay, report }) {
-  const headers = {
-    'Cross-Origin-Opener-Policy': 'same-origin',
-    'Cross-Origin-Embedder-Policy': 'require-corp',
-    'Cross-Origin-Resource-Policy': 'same-origin',
-    'Cache-Control': 'no-store',
-  };
+/** What makes a page cross-origin isolated. */
+export const isolation = {
+  'Cross-Origin-Opener-Policy': 'same-origin',
+  'Cross-Origin-Embedder-Policy': 'require-corp',
+  'Cross-Origin-Resource-Policy': 'same-origin',
+};
+
+function serve(request, response, { roots, overlay, report, with: more = isolation }) {
+  const headers = { ...more, 'Cache-Control': 'no-store' };
   const { pathname } = new URL(request.url, 'http://localhost');
   if (request.method === 'POST') {
     let text = '';
@@ -69,9 +71,50 @@ function serve(request, response, { roots, overlay, report }) {
   else createReadStream(file, { highWaterMark: 1 << 20 }).pipe(response);
 }
 
-/** Opens `page` with `options` and resolves to the object that it posts to /result. */
-export async function inChromium({ page, options, roots, overlay, minutes = 30, flags = [] }) {
-  const profile = mkdtempSync(join(tmpdir(), 'ocelli-chromium-'));
+/** Serves `roots` and `overlay` (see fileOf) on loopback, with headers `with`; `report` gets what is posted. */
+export async function serveFiles(options) {
+  const server = createServer((request, response) => serve(request, response, options));
+  await new Promise((done) => server.listen(0, '127.0.0.1', done));
+  const close = () => {
+    server.closeAllConnections();
+    server.close();
+  };
+  return { origin: `http://127.0.0.1:${server.address().port}`, close };
+}
+
+const commands = {
+  chromium: (profile, flags, url) => [
+    ...['--headless=new', '--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu'],
+    ...['--no-first-run', '--disable-background-networking', '--disable-extensions'],
+    ...['--disable-background-timer-throttling', '--disable-renderer-backgrounding'],
+    // Without it a headless browser ends as soon as the page is loaded.
+    ...['--remote-debugging-port=0', `--user-data-dir=${profile}`, ...flags],
+    url,
+  ],
+  firefox: (profile, flags, url) => [
+    '--headless',
+    '--no-remote',
+    '--profile',
+    profile,
+    ...flags,
+    url,
+  ],
+};
+
+/**
+ * Opens `page` with `options` and resolves to the object that it posts to /result. `browser` is chromium (default) or
+ * firefox, `path` its program.
+ */
+export async function inBrowser({
+  browser = 'chromium',
+  path,
+  page,
+  options,
+  minutes = 30,
+  flags = [],
+  ...served
+}) {
+  const profile = mkdtempSync(join(tmpdir(), `ocelli-${browser}-`));
   let report;
   const result = new Promise((accept, reject) => {
     report = (path, text) => {
@@ -85,25 +128,15 @@ export async function inChromium({ page, options, roots, overlay, minutes = 30, 
     ).unref();
   });
   result.catch(() => undefined);
-  const server = createServer((request, response) =>
-    serve(request, response, { roots, overlay, report }),
-  );
-  await new Promise((done) => server.listen(0, '127.0.0.1', done));
+  const server = await serveFiles({ ...served, report });
   const query = encodeURIComponent(JSON.stringify(options));
-  const words = [
-    ...['--headless=new', '--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu'],
-    ...['--no-first-run', '--disable-background-networking', '--disable-extensions'],
-    ...['--disable-background-timer-throttling', '--disable-renderer-backgrounding'],
-    // Without it a headless browser ends as soon as the page is loaded.
-    ...['--remote-debugging-port=0', `--user-data-dir=${profile}`, ...flags],
-    `http://127.0.0.1:${server.address().port}${page}?${query}`,
-  ];
-  const child = spawn(chromium(), words, { stdio: ['ignore', 'ignore', 'pipe'] });
+  const words = commands[browser](profile, flags, `${server.origin}${page}?${query}`);
+  const child = spawn(path ?? chromium(), words, { stdio: ['ignore', 'ignore', 'pipe'] });
   let tail = '';
   child.stderr.on('data', (bytes) => (tail = (tail + bytes).slice(-2000)));
   const ended = new Promise((done, reject) => {
-    child.on('error', (error) => reject(new SetupError(`Chromium: ${error.message}`)));
-    child.on('close', (code) => reject(new SetupError(`Chromium ended with ${code}:\n${tail}`)));
+    child.on('error', (error) => reject(new SetupError(`${browser}: ${error.message}`)));
+    child.on('close', (code) => reject(new SetupError(`${browser} ended with ${code}:\n${tail}`)));
   });
   ended.catch(() => undefined);
   try {
@@ -111,7 +144,6 @@ export async function inChromium({ page, options, roots, overlay, minutes = 30, 
   } finally {
     child.kill();
     await ended.catch(() => undefined);
-    server.closeAllConnections();
     server.close();
     rmSync(profile, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
   }

@@ -1,0 +1,21 @@
+// Owns what every entry of the package gives besides run(), createAI() and install(). Called by index.ts and workerd.ts.
+// Surprise: the global Azion is declared here, as an interface, so that programs can add the members they use.
+import type { AI } from './ai.ts';
+
+export { type AI, type AIOptions, demoModel, type RunBody, type RunExtras } from './ai.ts';
+export type { CoreEvent, LogprobEntry, TokenLogprob } from './abi/calls.ts';
+export { type VariantName, variants } from './abi/variants.ts';
+export { errorObject, OcelliError } from './errors.ts';
+export { modelAliases } from './models.ts';
+export type { EngineEvent, EngineInfo } from './thread/protocol.ts';
+export type * from './types.ts';
+export type { Manifest, ShardInfo, ShardSource } from './weights/source.ts';
+
+/** What the hosted platform offers as a global. */
+export interface AzionGlobal {
+  AI: { run: AI['run'] };
+}
+
+declare global {
+  var Azion: AzionGlobal;
+}
