@@ -15,7 +15,10 @@ import { openEngine } from './thread/engine.ts';
 import type { Engine, EngineEvent, EngineInfo, EngineOptions } from './thread/protocol.ts';
 import { workersExist } from './thread/worker.ts';
 import type { ChatBody, ChatCompletion, ChatStream } from './types.ts';
-import type { ProgressCallback } from './weights/place.ts';
+import type { CacheChoice } from './weights/cache/choose.ts';
+import { askToPersist } from './weights/cache/persist.ts';
+import type { DownloadOptions } from './weights/download_options.ts';
+import type { ProgressCallback } from './weights/progress.ts';
 import { type ShardSource, sourceFrom } from './weights/source.ts';
 
 export interface AIOptions {
@@ -46,7 +49,12 @@ export interface AIOptions {
   sequencesMax?: number;
   imageTokensMax?: number;
   memoryBytesMax?: number;
+  /** Bytes of weights so far, of all, and more: rate, time left, which layers are ready. */
   onProgress?: ProgressCallback;
+  /** How a model behind a URL is fetched: mirrors, headers, a pinned manifest, retries. */
+  download?: DownloadOptions;
+  /** Where its shards are kept, so that they are fetched once; 'auto' by default: what the host has. */
+  cache?: CacheChoice;
   /** Used for weights and images; globalThis.fetch by default. */
   fetch?: typeof fetch;
   /** Whether requests may name `file:` images (Node only); true by default. */
@@ -232,16 +240,16 @@ async function openFor(options: AIOptions): Promise<Engine> {
   };
   const named = typeof model === 'string' || model instanceof URL;
   try {
-    if (!inWorker) {
-      return await openEngine(
-        engineOptions,
-        named ? sourceFrom(model, fetcher) : model,
-        options.onProgress,
-      );
-    }
     // A fetch of the caller's cannot cross into the worker; then the bytes are read on this side.
-    const source = !named ? model : fetcher ? sourceFrom(model, fetcher) : String(model);
-    return await openThreadEngine(engineOptions, source, options.onProgress);
+    const source = named
+      ? sourceFrom(model, fetcher, {
+          ...options.download,
+          ...(options.cache !== undefined && { cache: options.cache }),
+        })
+      : model;
+    if (named && /^https?:/i.test(String(model))) void askToPersist(options.cache);
+    const opener = inWorker ? openThreadEngine : openEngine;
+    return await opener(engineOptions, source, options.onProgress);
   } catch (error) {
     if (error instanceof OcelliError || !(error instanceof Error)) throw error;
     throw new OcelliError(

@@ -9,7 +9,13 @@ export { errorObject, OcelliError } from './errors.ts';
 export { modelAliases } from './models.ts';
 export type { EngineEvent, EngineInfo } from './thread/protocol.ts';
 export type * from './types.ts';
-export type { Manifest, ShardInfo, ShardSource } from './weights/source.ts';
+export type { CacheChoice } from './weights/cache/choose.ts';
+export type { CachedModel, DamagedShard } from './weights/cache/library.ts';
+export { openCache, type WeightsCache } from './weights/cache/open.ts';
+export type { DownloadOptions, HeaderMap, SourceOptions } from './weights/download_options.ts';
+export type { LoadProgress, ProgressCallback } from './weights/progress.ts';
+export { pull, type Pulled, type PullOptions } from './weights/pull.ts';
+export type { Manifest, ShardInfo, ShardReader, ShardSource } from './weights/source.ts';
 
 /** What the hosted platform offers as a global. */
 export interface AzionGlobal {

@@ -72,7 +72,7 @@ const waiting: (() => void)[] = [];
 let channel: MessageChannel | undefined;
 
 /** workerd, which ends everything that a request has begun when that request ends: nothing may be shared by two. */
-const isWorkerd =
+export const isWorkerd: boolean =
   typeof navigator === 'object' && navigator.userAgent === 'Cloudflare-Workers' && !isNode;
 
 /** Lets messages that have arrived be handled, then goes on: without a timer's delay where that can be. */

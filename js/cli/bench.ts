@@ -7,7 +7,7 @@ import { loadCore, type LoadedCore } from '../abi/load.ts';
 import type { VariantName } from '../abi/variants.ts';
 import { demoModel } from '../ai.ts';
 import { processorCount } from '../host.ts';
-import { parseManifest } from '../thread/engine.ts';
+import { parseManifest } from '../weights/manifest.ts';
 import { moverHere, placeShards } from '../weights/place.ts';
 import { type Manifest, sourceFrom } from '../weights/source.ts';
 import type { Given } from './arguments.ts';

@@ -55,17 +55,17 @@ export async function runConverter(
   const target = join(parent, basename(out));
   const job: ConverterJob = {
     url: url.href,
-    args: ['ocelli convert', ...before, target, '--owner', ownerTag(), ...flags],
+    args: ['ocelli convert', ...before, target, '--owner', await ownerTag(), ...flags],
     folders: [...readFolders, parent],
   };
-  tidy(target, 'partial');
+  await tidy(target, 'partial');
   // Optimised code of Node 20 calls its WASI functions directly and then crashes once the program's memory has grown.
   setFlagsFromString('--no-turbo-fast-api-calls');
   const ended = await untilEnd(job);
   // A replaced container that was not removed any more: only now is there another one for sure.
-  if (ended === 0) tidy(target, 'old');
+  if (ended === 0) await tidy(target, 'old');
   if (typeof ended === 'number') return ended;
-  const own = `${basename(out)}.partial-${ownerTag()}-`;
+  const own = `${basename(out)}.partial-${await ownerTag()}-`;
   for (const entry of await readdir(parent)) {
     if (entry.startsWith(own)) await rm(join(parent, entry), { recursive: true, force: true });
   }
@@ -73,8 +73,8 @@ export async function runConverter(
   return ended === 'SIGINT' ? 130 : 143;
 }
 
-function tidy(target: string, kind: 'partial' | 'old'): void {
-  const { removed, unknown } = removeLeftovers(target, kind);
+async function tidy(target: string, kind: 'partial' | 'old'): Promise<void> {
+  const { removed, unknown } = await removeLeftovers(target, kind);
   for (const path of removed) say(`removed ${path}, left by a conversion that was killed`);
   for (const path of unknown)
     say(`${path} is of a conversion elsewhere, or of one before a restart; remove it if none runs`);

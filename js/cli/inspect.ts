@@ -2,7 +2,7 @@
 // from the core itself, so it is the one that a later run follows.
 import { loadCore } from '../abi/load.ts';
 import { demoModel } from '../ai.ts';
-import { parseManifest } from '../thread/engine.ts';
+import { parseManifest } from '../weights/manifest.ts';
 import { type Manifest, sourceFrom } from '../weights/source.ts';
 import type { Given } from './arguments.ts';
 

@@ -5,6 +5,7 @@ import { type AI, type AIOptions, createAI } from '../ai.ts';
 import type { Compute, KvFormat } from '../abi/calls.ts';
 import type { VariantName } from '../abi/variants.ts';
 import { badRequest } from '../errors.ts';
+import type { ProgressCallback } from '../weights/progress.ts';
 import type { Given } from './arguments.ts';
 
 /** The text of a file, or of standard input for "-". */
@@ -50,20 +51,36 @@ export function aiOf(given: Given, more: AIOptions = {}): AI {
   });
 }
 
+export const mib = (bytes: number): string => (bytes / 2 ** 20).toFixed(1);
+
+/** "45 s", "3 min 20 s", "2 h 5 min" */
+export function duration(seconds: number): string {
+  const whole = Math.ceil(seconds);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+}
+
 /** Draws the loading of weights, at most ten times a second. */
-export function progressLine(): (bytes: number, total: number) => void {
+export function progressLine(): ProgressCallback {
   const start = performance.now();
-  const mib = (bytes: number): string => (bytes / 2 ** 20).toFixed(1);
   let drawn = 0;
-  return (bytes, total) => {
+  let said = false;
+  return (bytes, total, { fetched, bytesPerSecond, secondsLeft }) => {
+    if (said) return;
     const now = performance.now();
     const last = bytes === total;
+    said = last;
     if (process.stderr.isTTY && (last || now - drawn > 100)) {
       drawn = now;
       const cells = Math.round((24 * bytes) / total);
       const bar = '#'.repeat(cells).padEnd(24, '.');
       process.stderr.write(
-        `\rloading [${bar}] ${mib(bytes)} of ${mib(total)} MiB${last ? '\r\x1b[K' : ''}`,
+        `\rloading [${bar}] ${mib(bytes)} of ${mib(total)} MiB` +
+          (fetched > 0 && secondsLeft !== null
+            ? `, ${mib(bytesPerSecond)} MiB/s, ${duration(secondsLeft)} left\x1b[K`
+            : '') +
+          (last ? '\r\x1b[K' : ''),
       );
     }
     if (last) say(`loaded ${mib(total)} MiB in ${((now - start) / 1000).toFixed(1)} s`);

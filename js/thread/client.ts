@@ -2,8 +2,8 @@
 // the worker keeps the process alive only while something is pending, so a program simply ends when it is done.
 import { engineCrashed, fromPlain, OcelliError, toPlain } from '../errors.ts';
 import { threadScript } from '../host.ts';
-import type { ProgressCallback } from '../weights/place.ts';
-import { type ShardSource, sourceFrom } from '../weights/source.ts';
+import type { ProgressCallback } from '../weights/progress.ts';
+import type { ShardSource } from '../weights/source.ts';
 import { provide } from './host_source.ts';
 import type {
   Engine,
@@ -17,10 +17,10 @@ import type {
 } from './protocol.ts';
 import { startWorker, type WorkerLine } from './worker.ts';
 
-/** Opens an engine in a worker. `source` is a model's folder or URL, or the caller's own. */
+/** Opens an engine in a worker. A source with a name is made anew over there, others are read on this side. */
 export async function openThreadEngine(
   options: EngineOptions,
-  source: string | ShardSource,
+  source: ShardSource,
   progress?: ProgressCallback,
 ): Promise<Engine> {
   const line = await startWorker<ToThread, FromThread>(threadScript, 'ocelli');
@@ -39,7 +39,7 @@ interface Waiting {
 export async function openOverLine(
   line: WorkerLine<ToThread, FromThread>,
   options: EngineOptions,
-  source: string | ShardSource,
+  source: ShardSource,
   progress?: ProgressCallback,
 ): Promise<Engine> {
   const waiting = new Map<number, Waiting>();
@@ -60,10 +60,11 @@ export async function openOverLine(
     for (const sink of sinks.values())
       sink({ type: 'error', status: 900, code, http, message, param });
     sinks.clear();
+    void source.close?.();
     line.end();
   };
 
-  const provider = provide(line, typeof source === 'string' ? sourceFrom(source) : source);
+  const provider = provide(line, source);
   const receive = (message: FromThread): void => {
     if (death) return;
     switch (message.type) {
@@ -74,7 +75,7 @@ export async function openOverLine(
       case 'failed':
         return die(fromPlain(message.error));
       case 'progress':
-        progress?.(message.bytes, message.total);
+        progress?.(message.bytes, message.total, message.more);
         break;
       case 'reply':
         waiting.get(message.id)?.resolve(message.value);
@@ -94,6 +95,7 @@ export async function openOverLine(
         }
         if (message.death) die(fromPlain(message.death));
         break;
+      case 'settle':
       case 'need':
       case 'more':
       case 'stop':
@@ -118,7 +120,8 @@ export async function openOverLine(
 
   line.listen(receive);
   line.onFailure((error) => die(error instanceof OcelliError ? error : engineCrashed(error)));
-  const name: SourceName = typeof source === 'string' ? { model: source } : 'host';
+  const { name: model, options: how } = source;
+  const name: SourceName = model === undefined ? 'host' : { model, ...(how && { options: how }) };
   const info = await new Promise<EngineInfo>((resolve, reject) => {
     opening = { resolve, reject };
     hold();

@@ -4,9 +4,11 @@
 // a cancel to work within one step.
 import type { Calls, Timing } from '../abi/calls.ts';
 import { loadCore, type LoadedCore } from '../abi/load.ts';
-import { badRequest, engineCrashed, OcelliError, toPlain } from '../errors.ts';
+import { badRequest, engineCrashed, OcelliError } from '../errors.ts';
 import { giveWay, pause } from '../host.ts';
-import { moverHere, placeShards, type ProgressCallback } from '../weights/place.ts';
+import { parseManifest } from '../weights/manifest.ts';
+import { moverHere, placeShards } from '../weights/place.ts';
+import type { ProgressCallback } from '../weights/progress.ts';
 import type { Manifest, ShardInfo, ShardSource } from '../weights/source.ts';
 import { moverInThread } from './loader.ts';
 import type {
@@ -68,6 +70,7 @@ export async function openEngine(
     await opened;
     return engine;
   } catch (error) {
+    void source.close?.();
     if (core) core.stop();
     else
       void loading.then(
@@ -82,28 +85,6 @@ export async function openEngine(
 function entropy(): number {
   const [high = 0, low = 0] = crypto.getRandomValues(new Uint32Array(2));
   return (high >>> 11) * 2 ** 32 + low;
-}
-
-/** The manifest as JavaScript reads it; the core checks all the rest. */
-export function parseManifest(bytes: Uint8Array): Manifest {
-  let manifest: Manifest | null = null;
-  try {
-    manifest = JSON.parse(new TextDecoder().decode(bytes)) as Manifest;
-  } catch (error) {
-    throw new OcelliError(
-      500,
-      'invalid_manifest',
-      `manifest.json is not JSON: ${toPlain(error).message}`,
-    );
-  }
-  if (!Array.isArray(manifest?.shards) || typeof manifest.name !== 'string') {
-    throw new OcelliError(
-      500,
-      'invalid_manifest',
-      'manifest.json has no name or no list of shards',
-    );
-  }
-  return manifest;
 }
 
 function timingOf({ opened, firstToken }: Running): Timing {
@@ -153,6 +134,7 @@ function engineOf(
   const end = (known: OcelliError): void => {
     death = known;
     closing.abort(known);
+    void source.close?.();
     const event: EngineEvent = {
       type: 'error',
       status: 900,
@@ -195,15 +177,21 @@ function engineOf(
   const { memory } = core;
   const thread =
     memory && source.name !== undefined && !tokenizerOnly
-      ? moverInThread(source.name, memory, closing.signal)
+      ? moverInThread(
+          { model: source.name, ...(source.options && { options: source.options }) },
+          memory,
+          closing.signal,
+          source.settle !== undefined,
+        )
       : null;
-  const mover = thread?.move ?? moverHere(calls, source);
+  const mover = thread ?? moverHere(calls, source);
   let come = 0;
   const loaded = placeShards(calls, handle, manifest, mover, {
-    progress(bytes, total) {
+    progress(bytes, total, more) {
       come = bytes;
-      progress?.(bytes, total);
+      progress?.(bytes, total, more);
     },
+    parallel: source.parallel,
     wanted: tokenizerOnly ? hasTokenizer : undefined,
     vision: () => [...running.values()].some(({ images }) => images > 0),
     signal: closing.signal,
@@ -216,6 +204,7 @@ function engineOf(
   }).then(() => {
     complete = true;
     thread?.end();
+    void source.close?.();
     if (!tokenizerOnly) calls.ready(handle);
   });
   loaded.catch((error: unknown) => {

@@ -11,6 +11,8 @@ export function hostSource(line: Line<FromThread, ToThread>): {
   receive: (message: ToThread) => void;
 } {
   const open = new Map<number, ReadableStreamDefaultController<Uint8Array>>();
+  const settling = new Map<number, (again: boolean) => void>();
+  let parallel = 1;
   let last = 0;
   const ask = (
     index: number,
@@ -31,12 +33,26 @@ export function hostSource(line: Line<FromThread, ToThread>): {
     source: {
       manifest: async () => new Uint8Array(await new Response(ask(-1, null)).arrayBuffer()),
       shard: async (index, info) => ask(index, info),
+      get parallel() {
+        return parallel;
+      },
+      settle: (index, info, good) =>
+        new Promise((resolve) => {
+          const id = ++last;
+          settling.set(id, resolve);
+          line.post({ type: 'settle', id, index, info, good });
+        }),
     },
     receive(message) {
+      if (message.type === 'settled') {
+        settling.get(message.id)?.(message.again);
+        settling.delete(message.id);
+      }
       if (message.type !== 'piece' && message.type !== 'end') return;
       const controller = open.get(message.id);
       if (message.type === 'piece') return controller?.enqueue(message.bytes);
       open.delete(message.id);
+      parallel = message.parallel ?? parallel;
       if (message.error) controller?.error(fromPlain(message.error));
       else controller?.close();
     },
@@ -47,7 +63,7 @@ export function hostSource(line: Line<FromThread, ToThread>): {
 export function provide(
   line: Line<ToThread, FromThread>,
   source: ShardSource,
-): (message: FromThread & { type: 'need' | 'more' | 'stop' }) => void {
+): (message: FromThread & { type: 'need' | 'more' | 'stop' | 'settle' }) => void {
   /** By need: how many pieces may be sent, and who waits to send one. */
   const wanted = new Map<number, { pieces: number; stopped: boolean; wake: () => void }>();
   const send = async (id: number, piece: Uint8Array): Promise<void> => {
@@ -74,7 +90,8 @@ export function provide(
           void reader.cancel().catch(() => undefined);
         }
       }
-      line.post({ type: 'end', id, error: null });
+      const { parallel } = source;
+      line.post({ type: 'end', id, error: null, ...(!info && { parallel }) });
     } catch (error) {
       const plain = toPlain(error);
       const code = error instanceof OcelliError ? plain.code : 'io_error';
@@ -85,7 +102,13 @@ export function provide(
       wanted.delete(id);
     }
   };
+  const settle = async (message: FromThread & { type: 'settle' }): Promise<void> => {
+    const { id, index, info, good } = message;
+    const again = await source.settle?.(index, info, good).catch(() => false);
+    line.post({ type: 'settled', id, again: again ?? false });
+  };
   return (message) => {
+    if (message.type === 'settle') return void settle(message);
     if (message.type === 'need') {
       wanted.set(message.id, { pieces: 0, stopped: false, wake: () => undefined });
       return void answer(message);

@@ -2,54 +2,77 @@
 // by engine.ts. Surprise: the thread starts with the first shard; a thread that dies takes all that was asked of it along.
 import { engineCrashed, fromPlain, type PlainError } from '../errors.ts';
 import { loaderScript } from '../host.ts';
-import type { Mover, Moving } from '../weights/place.ts';
+import type { Mover } from '../weights/place.ts';
 import type { ShardInfo } from '../weights/source.ts';
+import type { SourceByName } from './protocol.ts';
 import { startWorker, type WorkerLine } from './worker.ts';
 
 export type ToLoader =
-  | { type: 'open'; model: string; memory: WebAssembly.Memory }
+  | { type: 'open'; source: SourceByName; memory: WebAssembly.Memory }
+  | { type: 'settle'; id: number; index: number; info: ShardInfo; good: boolean }
+  /** No more is wanted: what is under way is left as it is, then comes "stopped". */
+  | { type: 'stop' }
   | { type: 'move'; id: number; index: number; info: ShardInfo; address: number; bytes: number };
 
 export type FromLoader =
-  | { type: 'progress'; id: number; bytes: number }
-  | { type: 'moved'; id: number; sha256: string | null }
+  | { type: 'progress'; id: number; bytes: number; fetched: number }
+  | { type: 'moved'; id: number; sha256: string | null; fetched: number }
+  | { type: 'settled'; id: number; again: boolean }
+  | { type: 'stopped' }
   | { type: 'failed'; id: number; error: PlainError };
 
 interface Pending {
-  moving: Moving;
-  resolve(sha256: string | null): void;
+  /** Told of a message about it; a throw ends it. */
+  take(message: FromLoader): void;
   reject(error: unknown): void;
 }
 
-/** A mover whose bytes never pass this thread; end() when no more is to be moved. `spawn` is for tests. */
+/** How long the thread may take to close its files before it is ended all the same. */
+const stopMs = 1000;
+
+/**
+ * A mover whose bytes never pass this thread; end() when no more is to be moved. `settles`: whether the source wants to
+ * know what a shard was worth. `spawn` is for tests.
+ */
 export function moverInThread(
-  model: string,
+  source: SourceByName,
   memory: WebAssembly.Memory,
   signal: AbortSignal,
+  settles = false,
   spawn = () => startWorker<ToLoader, FromLoader>(loaderScript, 'ocelli weights'),
-): { move: Mover; end(): void } {
+): Mover & { end(): void } {
   const pending = new Map<number, Pending>();
   let last = 0;
   let opening: Promise<WorkerLine<ToLoader, FromLoader>> | undefined;
   let ended = false;
+  let ending: ReturnType<typeof setTimeout> | undefined;
 
   const end = (error?: unknown): void => {
     ended = true;
     void opening?.then(
-      (line) => line.end(),
+      (line) => {
+        if (ending) return;
+        ending = setTimeout(() => line.end(), stopMs);
+        (ending as { unref?(): void }).unref?.();
+        line.post({ type: 'stop' });
+      },
       () => undefined,
     );
     for (const { reject } of pending.values()) reject(error);
     pending.clear();
   };
   const receive = (message: FromLoader): void => {
+    if (message.type === 'stopped') {
+      clearTimeout(ending);
+      void opening?.then((line) => line.end());
+      return;
+    }
     const one = pending.get(message.id);
     if (!one) return;
     if (message.type !== 'progress') pending.delete(message.id);
     try {
       if (message.type === 'failed') throw fromPlain(message.error);
-      one.moving.progress(message.type === 'moved' ? one.moving.bytes : message.bytes);
-      if (message.type === 'moved') one.resolve(message.sha256);
+      one.take(message);
     } catch (error) {
       pending.delete(message.id);
       one.reject(error);
@@ -59,20 +82,41 @@ export function moverInThread(
     const line = await spawn();
     line.listen(receive);
     line.onFailure((error) => end(engineCrashed(error)));
-    line.post({ type: 'open', model, memory });
+    line.post({ type: 'open', source, memory });
     return line;
   };
   signal.addEventListener('abort', () => end(signal.reason), { once: true });
 
-  const move: Mover = async (moving) => {
+  const ask = async <T>(
+    message: (id: number) => ToLoader,
+    answer: (message: FromLoader, resolve: (value: T) => void) => void,
+  ): Promise<T> => {
     const id = ++last;
-    const { index, info, address, bytes } = moving;
     const line = await (opening ??= open());
     if (ended) throw engineCrashed('its thread for weights has ended');
-    return await new Promise<string | null>((resolve, reject) => {
-      pending.set(id, { moving, resolve, reject });
-      line.post({ type: 'move', id, index, info, address, bytes });
+    return await new Promise<T>((resolve, reject) => {
+      pending.set(id, { take: (message) => answer(message, resolve), reject });
+      line.post(message(id));
     });
   };
-  return { move, end: () => end() };
+  const mover: Mover = {
+    move: ({ index, info, address, bytes, progress }) =>
+      ask<string | null>(
+        (id) => ({ type: 'move', id, index, info, address, bytes }),
+        (message, resolve) => {
+          if (message.type === 'progress') progress(message.bytes, message.fetched);
+          if (message.type !== 'moved') return;
+          progress(bytes, message.fetched);
+          resolve(message.sha256);
+        },
+      ),
+  };
+  if (settles) {
+    mover.settle = (index, info, good) =>
+      ask<boolean>(
+        (id) => ({ type: 'settle', id, index, info, good }),
+        (message, resolve) => message.type === 'settled' && resolve(message.again),
+      );
+  }
+  return { ...mover, end: () => end() };
 }

@@ -32,22 +32,46 @@ function serveLoader(line: Line<FromLoader, ToLoader>): void {
           view(address + offset, piece.length).set(piece),
       };
       let told = 0;
-      const progress = (now: number): void => {
+      let fetched = 0;
+      const progress = (now: number, overNetwork: number): void => {
+        fetched = overNetwork;
         if (now - told < progressBytes) return;
         told = now;
-        line.post({ type: 'progress', id, bytes: now });
+        line.post({ type: 'progress', id, bytes: now, fetched });
       };
       await moveShard(source, index, info, room, { hash, progress });
-      line.post({ type: 'moved', id, sha256: hash?.hex() ?? null });
+      line.post({ type: 'moved', id, sha256: hash?.hex() ?? null, fetched });
     } catch (error) {
       line.post({ type: 'failed', id, error: toPlain(error) });
     }
   };
 
+  const settle = async (message: ToLoader & { type: 'settle' }): Promise<void> => {
+    const { id, index, info, good } = message;
+    try {
+      const again = (await source?.settle?.(index, info, good)) ?? false;
+      line.post({ type: 'settled', id, again });
+    } catch (error) {
+      line.post({ type: 'failed', id, error: toPlain(error) });
+    }
+  };
+  const stop = async (): Promise<void> => {
+    await source?.close?.().catch(() => undefined);
+    line.post({ type: 'stopped' });
+  };
+
   line.listen((message) => {
-    if (message.type === 'move') return void move(message);
-    source = sourceFrom(message.model);
-    ({ memory } = message);
+    switch (message.type) {
+      case 'move':
+        return void move(message);
+      case 'settle':
+        return void settle(message);
+      case 'stop':
+        return void stop();
+      case 'open':
+        source = sourceFrom(message.source.model, undefined, message.source.options);
+        ({ memory } = message);
+    }
   });
 }
 

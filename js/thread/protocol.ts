@@ -4,6 +4,8 @@
 import type { Compute, CoreEvent, OpenOptions } from '../abi/calls.ts';
 import type { VariantName } from '../abi/variants.ts';
 import type { OcelliError, PlainError } from '../errors.ts';
+import type { PlainSourceOptions } from '../weights/download_options.ts';
+import type { LoadProgress } from '../weights/progress.ts';
 import type { ShardInfo } from '../weights/source.ts';
 
 export interface CoreRequest {
@@ -66,8 +68,13 @@ export interface EngineOptions {
   tokenizerOnly?: boolean;
 }
 
+/** What sourceFrom() makes a source of, in any thread. */
+export interface SourceByName {
+  model: string;
+  options?: PlainSourceOptions;
+}
 /** Where the bytes come from, as a thread can be told; 'host': ask the other side. */
-export type SourceName = { model: string } | 'host';
+export type SourceName = SourceByName | 'host';
 
 export type ToThread =
   | { type: 'open'; options: EngineOptions; source: SourceName }
@@ -75,7 +82,9 @@ export type ToThread =
   | { type: 'cancel'; id: number }
   | { type: 'call'; id: number; call: ThreadCall }
   | { type: 'piece'; id: number; bytes: Uint8Array }
-  | { type: 'end'; id: number; error: PlainError | null };
+  /** `parallel`: after the manifest, how many shards may be asked for at a time. */
+  | { type: 'end'; id: number; error: PlainError | null; parallel?: number | undefined }
+  | { type: 'settled'; id: number; again: boolean };
 
 export type ThreadCall =
   | { name: 'tokenize'; text: string; addedTokens: boolean }
@@ -88,12 +97,14 @@ export type FromThread =
   | { type: 'opened'; info: EngineInfo }
   /** It cannot be opened, or its weights cannot be had. */
   | { type: 'failed'; error: PlainError }
-  | { type: 'progress'; bytes: number; total: number }
+  | { type: 'progress'; bytes: number; total: number; more: LoadProgress }
   | { type: 'reply'; id: number; value: unknown }
   | { type: 'refused'; id: number; error: PlainError; death: PlainError | null }
   | { type: 'events'; events: { id: number; event: EngineEvent }[]; death: PlainError | null }
   /** Asks for a shard, or for the manifest when info is null; pieces and an end come back under this id. */
   | { type: 'need'; id: number; index: number; info: ShardInfo | null }
+  /** What a shard was worth; "settled" answers. */
+  | { type: 'settle'; id: number; index: number; info: ShardInfo; good: boolean }
   /** Lets one more piece of it come; lets it be. */
   | { type: 'more' | 'stop'; id: number };
 

@@ -2,6 +2,7 @@
 // Surprise: what kills the engine goes along with the next message as its death, and the client then throws the whole
 // thread away.
 import { OcelliError, type PlainError, toPlain } from '../errors.ts';
+import type { ProgressCallback } from '../weights/progress.ts';
 import { sourceFrom } from '../weights/source.ts';
 import { type CoreLoader, openEngine } from './engine.ts';
 import { hostSource } from './host_source.ts';
@@ -49,9 +50,12 @@ export function serve(line: Line<FromThread, ToThread>, load?: CoreLoader): void
 
   const open = async (message: ToThread & { type: 'open' }): Promise<void> => {
     try {
-      const source = message.source === 'host' ? asked.source : sourceFrom(message.source.model);
-      const progress = (bytes: number, total: number): void =>
-        line.post({ type: 'progress', bytes, total });
+      const source =
+        message.source === 'host'
+          ? asked.source
+          : sourceFrom(message.source.model, undefined, message.source.options);
+      const progress: ProgressCallback = (bytes, total, more) =>
+        line.post({ type: 'progress', bytes, total, more });
       engine = await openEngine(message.options, source, progress, load);
       line.post({ type: 'opened', info: engine.info });
       await engine.loaded();

@@ -23,8 +23,8 @@ export interface Room {
 
 export interface MoveOptions {
   hash: ShardHash | null;
-  /** Told after each piece how many bytes are there. */
-  progress: (bytes: number) => void;
+  /** Told after each piece how many bytes are there, and how many of them came over a network. */
+  progress: (bytes: number, fetched: number) => void;
   /** Ends it: rejects with the signal's reason and touches `room` no more. */
   signal?: AbortSignal | undefined;
 }
@@ -41,9 +41,12 @@ export async function moveShard(
 ): Promise<void> {
   const { signal } = options;
   const named = (error: unknown): never => {
+    signal?.throwIfAborted();
     throw unreadable(info, error);
   };
-  const asked: Promise<Data> = source.open ? source.open(index, info) : source.shard(index, info);
+  const asked: Promise<Data> = source.open
+    ? source.open(index, info, signal)
+    : source.shard(index, info, signal);
   const data = await unlessAborted(asked.catch(named), signal).catch((error: unknown) => {
     void asked.then(letGo, () => undefined);
     throw error;
@@ -52,7 +55,7 @@ export async function moveShard(
   let rested = 0;
   try {
     for await (const bytes of pieces(data, at, signal, named)) {
-      options.progress(bytes);
+      options.progress(bytes, 'fetched' in data ? (data.fetched ?? 0) : 0);
       if (bytes - rested < pieceBytes) continue;
       rested = bytes;
       await giveWay(); // pieces may all be there already, and others want their turn

@@ -1,15 +1,15 @@
 // Owns bringing shards into the core: which comes next, where it goes, when it is committed. Called by thread/engine.ts
 // and the command. Surprise: the bytes may be moved and hashed by another thread (loader.ts), and the next shard is asked
-// for before the one at hand is whole, so that nobody waits for a server or a disk to answer.
+// for before the one at hand is whole, so that nobody waits for a server or a disk to answer. From a network several come
+// at a time.
 import type { Calls } from '../abi/calls.ts';
 import { OcelliError } from '../errors.ts';
 import { platformHash } from './hash.ts';
 import { moveShard } from './move.ts';
 import { nextShard } from './order.ts';
+import { Meter, type ProgressCallback } from './progress.ts';
+import { untilRight } from './settle.ts';
 import { type Manifest, type ShardInfo, shardFile, type ShardSource } from './source.ts';
-
-/** Bytes placed so far, of all that are wanted. */
-export type ProgressCallback = (bytes: number, total: number) => void;
 
 /** A shard on its way to its place in the core's memory. */
 export interface Moving {
@@ -17,13 +17,17 @@ export interface Moving {
   info: ShardInfo;
   address: number;
   bytes: number;
-  /** To be told how many bytes are there. */
-  progress: (bytes: number) => void;
+  /** To be told how many bytes are there, and how many of them came over a network. */
+  progress: (bytes: number, fetched: number) => void;
   signal?: AbortSignal | undefined;
 }
 
-/** Moves a shard; resolves to its sha256 in hex, or null when the core is to hash what progress() has told. */
-export type Mover = (shard: Moving) => Promise<string | null>;
+export interface Mover {
+  /** Moves a shard; resolves to its sha256 in hex, or null when the core is to hash what progress() has told. */
+  move(shard: Moving): Promise<string | null>;
+  /** ShardSource.settle(), where the source has it. */
+  settle?: ((index: number, info: ShardInfo, good: boolean) => Promise<boolean>) | undefined;
+}
 
 export interface PlaceOptions {
   progress?: ProgressCallback | undefined;
@@ -35,79 +39,136 @@ export interface PlaceOptions {
   placed?: (index: number) => void;
   /** Ends it: rejects with the signal's reason, and touches the core no more. */
   signal?: AbortSignal;
+  /** How many shards may be on their way at a time; 1 by default. */
+  parallel?: number | undefined;
 }
 
 /** Moves shards in this thread. */
 export function moverHere(calls: Calls, source: ShardSource): Mover {
-  return async ({ index, info, address, bytes, progress, signal }) => {
-    const hash = (await platformHash())?.() ?? null;
-    const room = {
-      bytes,
-      view: (offset: number, length: number) => calls.shared(address + offset, length),
-      write: (offset: number, piece: Uint8Array) => calls.write(address + offset, piece),
-    };
-    await moveShard(source, index, info, room, { hash, progress, signal });
-    return hash?.hex() ?? null;
+  return {
+    async move({ index, info, address, bytes, progress, signal }) {
+      const hash = (await platformHash())?.() ?? null;
+      const room = {
+        bytes,
+        view: (offset: number, length: number) => calls.shared(address + offset, length),
+        write: (offset: number, piece: Uint8Array) => calls.write(address + offset, piece),
+      };
+      await moveShard(source, index, info, room, { hash, progress, signal });
+      return hash?.hex() ?? null;
+    },
+    settle: source.settle && ((index, info, good) => settled(source, index, info, good)),
   };
+}
+
+async function settled(
+  source: ShardSource,
+  index: number,
+  info: ShardInfo,
+  good: boolean,
+): Promise<boolean> {
+  return (await source.settle?.(index, info, good)) ?? false;
 }
 
 /** How much of a shard has come when the next one is asked for. */
 const askAhead = 0.75;
+
+/** A shard that is being placed. */
+interface Active {
+  index: number;
+  bytes: number;
+  there: number;
+  fetched: number;
+  /** Resolves to this, when the shard is committed. */
+  done: Promise<Active>;
+}
 
 /** Places the wanted shards, the most urgent first. */
 export async function placeShards(
   calls: Calls,
   engine: number,
   { shards }: Manifest,
-  move: Mover,
-  { progress, wanted = () => true, vision = () => false, placed, signal }: PlaceOptions = {},
+  mover: Mover,
+  options: PlaceOptions = {},
 ): Promise<void> {
-  const left = new Set(shards.keys());
-  for (const [index, info] of shards.entries()) if (!wanted(info)) left.delete(index);
-  const total = [...left].reduce((sum, index) => sum + (shards[index]?.bytes ?? 0), 0);
+  const { progress, wanted = () => true, vision = () => false, placed, signal } = options;
+  const { parallel = 1 } = options;
+  const chosen = new Map([...shards.entries()].filter(([, info]) => wanted(info)));
+  const left = new Set(chosen.keys());
+  const total = [...chosen.values()].reduce((sum, { bytes }) => sum + bytes, 0);
+  const meter = new Meter(chosen);
   const hashes = (await platformHash()) === null;
   let come = 0;
+  let fetched = 0;
 
-  interface Started extends Moving {
-    moved: Promise<string | null>;
-  }
-  // Whatever ends this ends the shard that is being moved ahead, too.
+  // Whatever ends this ends the shards that are being moved, too.
   const ending = new AbortController();
   const abort = (): void => ending.abort(signal?.reason);
   signal?.addEventListener('abort', abort);
   if (signal?.aborted) abort();
 
-  let current: Started | undefined;
-  let ahead: Started | undefined;
-  const start = (): Started | undefined => {
-    ending.signal.throwIfAborted();
-    const index = nextShard(shards, left, vision());
-    const info = index === undefined ? undefined : shards[index];
-    if (index === undefined || !info) return undefined;
-    left.delete(index);
-    const { address, bytes } = calls.shardReserve(engine, index);
-    let there = 0;
-    const told = (now: number): void => {
-      if (ending.signal.aborted) return;
-      come += now - there;
-      there = now;
-      if (hashes) calls.shardHash(engine, index, now);
-      progress?.(come, total);
-      if (now >= bytes * askAhead && current?.index === index) ahead ??= start();
+  const active = new Set<Active>();
+  const kept: Promise<unknown>[] = [];
+  const tell = (): void => progress?.(come, total, meter.now(come, fetched));
+
+  const bring = async (one: Active, info: ShardInfo): Promise<Active> => {
+    const { index } = one;
+    const attempt = async (): Promise<void> => {
+      ending.signal.throwIfAborted();
+      const { address, bytes } = calls.shardReserve(engine, index);
+      come -= one.there;
+      one.there = 0;
+      const told = (now: number, overNetwork: number): void => {
+        if (ending.signal.aborted) return;
+        come += now - one.there;
+        one.there = now;
+        fetched += Math.max(0, overNetwork - one.fetched);
+        one.fetched = overNetwork;
+        if (hashes) calls.shardHash(engine, index, now);
+        tell();
+        fill();
+      };
+      one.fetched = 0;
+      const moving = { index, info, address, bytes, progress: told, signal: ending.signal };
+      const sha256 = await mover.move(moving);
+      ending.signal.throwIfAborted();
+      commit(calls, engine, index, info, sha256);
     };
-    const moving: Moving = { index, info, address, bytes, progress: told, signal: ending.signal };
-    const moved = move(moving);
-    moved.catch(() => undefined); // reported when it is this shard's turn
-    return { ...moving, moved };
+    const settle = async (good: boolean): Promise<boolean> =>
+      (await mover.settle?.(index, info, good)) ?? false;
+    await untilRight(settle, attempt, (saved) => {
+      saved.catch(() => undefined); // awaited in the end
+      kept.push(saved);
+    });
+    return one;
+  };
+  /** Starts what may be on its way: those that are nearly there make room for one more. */
+  const fill = (): void => {
+    for (;;) {
+      const far = [...active].filter(({ there, bytes }) => there < bytes * askAhead).length;
+      if (ending.signal.aborted || far >= parallel || active.size > parallel) return;
+      const index = nextShard(shards, left, vision());
+      const info = index === undefined ? undefined : shards[index];
+      if (index === undefined || !info) return;
+      left.delete(index);
+      const { bytes } = info;
+      const one = { index, bytes, there: 0, fetched: 0 } as Active;
+      active.add(one);
+      one.done = bring(one, info);
+      one.done.catch(() => undefined); // reported below
+    }
   };
 
   try {
-    for (current = start(); current; current = ahead ?? start(), ahead = undefined) {
-      const sha256 = await current.moved;
+    ending.signal.throwIfAborted();
+    for (fill(); active.size > 0; fill()) {
+      const one = await Promise.race([...active].map(({ done }) => done));
       ending.signal.throwIfAborted();
-      commit(calls, engine, current, sha256);
-      placed?.(current.index);
+      active.delete(one);
+      meter.placed(one.index);
+      placed?.(one.index);
     }
+    tell();
+    await Promise.all(kept);
   } catch (error) {
     ending.abort(error);
     throw error;
@@ -119,7 +180,8 @@ export async function placeShards(
 function commit(
   calls: Calls,
   engine: number,
-  { index, info }: Moving,
+  index: number,
+  info: ShardInfo,
   sha256: string | null,
 ): void {
   try {

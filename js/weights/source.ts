@@ -1,7 +1,10 @@
 // Owns where a model's bytes come from: a folder, a URL prefix, or whatever a caller provides. Called by
-// thread/engine.ts. Surprise: nothing is verified here; the core checks each shard's sha256 when it is committed.
+// thread/engine.ts. Surprise: nothing is verified here; the core checks each shard's sha256 when it is committed, and tells
+// the source what came of it.
 import { OcelliError } from '../errors.ts';
 import { isNode, nodeModule } from '../host.ts';
+import { downloadSource } from './download.ts';
+import { plainOptions, type PlainSourceOptions, type SourceOptions } from './download_options.ts';
 
 export interface ShardInfo {
   sha256: string;
@@ -20,11 +23,25 @@ export interface Manifest {
 /** A model as bytes. A shard may come whole or as a stream of pieces. */
 export interface ShardSource {
   manifest(): Promise<Uint8Array>;
-  shard(index: number, info: ShardInfo): Promise<Uint8Array | ReadableStream<Uint8Array>>;
+  shard(
+    index: number,
+    info: ShardInfo,
+    signal?: AbortSignal,
+  ): Promise<Uint8Array | ReadableStream<Uint8Array>>;
   /** By which another thread can make the same source: what sourceFrom() was given. */
   name?: string;
+  options?: PlainSourceOptions;
   /** Where bytes can be read to any place: used instead of shard(), so that nothing is copied. */
-  open?(index: number, info: ShardInfo): Promise<ShardReader>;
+  open?(index: number, info: ShardInfo, signal?: AbortSignal): Promise<ShardReader>;
+  /** How many shards may be on their way at a time, once the manifest is there; 1 by default. */
+  readonly parallel?: number;
+  /**
+   * Told what a shard's bytes were worth when they have all come: whether their sha256 held. Resolves to whether to ask for
+   * it again, which is for bytes that were wrong.
+   */
+  settle?(index: number, info: ShardInfo, good: boolean): Promise<boolean>;
+  /** Lets go of everything that it holds; what has come so far stays where it is kept. */
+  close?(): Promise<void>;
 }
 
 /** A shard's bytes in order. */
@@ -32,53 +49,44 @@ export interface ShardReader {
   /** Fills the front of `into`; resolves to how many bytes came, 0 at the end. */
   read(into: Uint8Array): Promise<number>;
   close(): Promise<void>;
+  /** Bytes that have come over a network so far. */
+  readonly fetched?: number;
 }
 
 export function shardFile(info: ShardInfo): string {
   return `${info.sha256}.safetensors`;
 }
 
-/** A source for a folder's path (Node), a `file:` URL or an http(s) URL; a URL names the folder. */
-export function sourceFrom(model: string | URL, fetcher: typeof fetch = fetch): ShardSource {
+/**
+ * A source for a folder's path (Node), a `file:` URL or an http(s) URL; a URL names the folder. `options` are for http(s):
+ * how shards are fetched, and where they are kept.
+ */
+export function sourceFrom(
+  model: string | URL,
+  fetcher: typeof fetch = fetch,
+  options: SourceOptions = {},
+): ShardSource {
   const text = String(model);
-  const source = sourceOf(model, text, fetcher);
-  // A fetch of the caller's cannot cross into another thread.
-  return fetcher === fetch ? { ...source, name: text } : source;
+  const source = sourceOf(model, text, fetcher, options);
+  // Functions of the caller's cannot cross into another thread.
+  const plain = fetcher === fetch ? plainOptions(options) : null;
+  if (plain) {
+    source.name = text;
+    if (Object.keys(plain).length > 0) source.options = plain;
+  }
+  return source;
 }
 
-function sourceOf(model: string | URL, text: string, fetcher: typeof fetch): ShardSource {
-  if (/^https?:\/\//i.test(text)) return urlSource(text, fetcher);
+function sourceOf(
+  model: string | URL,
+  text: string,
+  fetcher: typeof fetch,
+  options: SourceOptions,
+): ShardSource {
+  if (/^https?:\/\//i.test(text)) return downloadSource(text, fetcher, options);
   if (model instanceof URL || /^file:/i.test(text))
     return folderSource(new URL(text.endsWith('/') ? text : `${text}/`));
   return folderSource(text);
-}
-
-function urlSource(text: string, fetcher: typeof fetch): ShardSource {
-  const base = new URL(text.replace(/\/?(manifest\.json)?([?#].*)?$/, '/$2'));
-  const open = async (name: string): Promise<Response> => {
-    const url = new URL(name, base);
-    url.search = base.search;
-    let response: Response;
-    try {
-      response = await fetcher(url);
-    } catch (error) {
-      throw missingFile(
-        `${url.origin}${url.pathname}`,
-        error instanceof Error ? error.message : String(error),
-        error,
-      );
-    }
-    if (!response.ok)
-      throw missingFile(`${url.origin}${url.pathname}`, `HTTP status ${response.status}`);
-    return response;
-  };
-  return {
-    manifest: async () => new Uint8Array(await (await open('manifest.json')).arrayBuffer()),
-    async shard(_, info) {
-      const response = await open(shardFile(info));
-      return response.body ?? new Uint8Array(await response.arrayBuffer());
-    },
-  };
 }
 
 function missingFile(name: string, reason: string, cause?: unknown): OcelliError {
@@ -116,22 +124,24 @@ function folderSource(folder: string | URL): ShardSource {
         throw missingFile(path, error.message, error);
       });
     },
-    async shard(index, info) {
-      const file = await open(index, info);
-      return new ReadableStream<Uint8Array>(
-        {
-          async pull(controller) {
-            const piece = new Uint8Array(pieceBytes);
-            const bytes = await file.read(piece);
-            if (bytes > 0) return controller.enqueue(piece.subarray(0, bytes));
-            await file.close();
-            controller.close();
-          },
-          cancel: () => file.close(),
-        },
-        { highWaterMark: 1 },
-      );
-    },
+    shard: async (index, info) => streamOf(await open(index, info)),
     open,
   };
+}
+
+/** What a reader reads, as a stream; one piece at a time is read ahead. */
+export function streamOf(reader: ShardReader): ReadableStream<Uint8Array> {
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const piece = new Uint8Array(pieceBytes);
+        const bytes = await reader.read(piece);
+        if (bytes > 0) return controller.enqueue(piece.subarray(0, bytes));
+        await reader.close();
+        controller.close();
+      },
+      cancel: () => reader.close(),
+    },
+    { highWaterMark: 1 },
+  );
 }

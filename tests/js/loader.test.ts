@@ -13,9 +13,18 @@ const info = { sha256: 'a'.repeat(64), bytes: 100, holds: [] };
 function opened() {
   const control = new AbortController();
   const seen: ToLoader[] = [];
-  const thread = { started: 0, ended: 0, say: (_: FromLoader) => {}, fail: (_: unknown) => {} };
+  const thread = {
+    started: 0,
+    ended: 0,
+    stops: true,
+    say: (_: FromLoader) => {},
+    fail: (_: unknown) => {},
+  };
   const line: WorkerLine<ToLoader, FromLoader> = {
-    post: (message) => void seen.push(message),
+    post(message) {
+      seen.push(message);
+      if (message.type === 'stop' && thread.stops) thread.say({ type: 'stopped' });
+    },
     listen: (handler) => void (thread.say = handler),
     onFailure: (handler) => void (thread.fail = handler),
     hold: () => undefined,
@@ -25,7 +34,7 @@ function opened() {
     thread.started++;
     return line;
   };
-  const mover = moverInThread('a folder', memory, control.signal, spawn);
+  const mover = moverInThread({ model: 'a folder' }, memory, control.signal, true, spawn);
   const told: number[] = [];
   const moving = (index: number, progress = (bytes: number) => void told.push(bytes)): Moving => ({
     index,
@@ -44,13 +53,13 @@ describe('the thread for weights', () => {
     await settled();
     expect(thread.started).toBe(1);
     expect(seen).toEqual([
-      { type: 'open', model: 'a folder', memory },
+      { type: 'open', source: { model: 'a folder' }, memory },
       { type: 'move', id: 1, index: 1, info, address: 1000, bytes: 100 },
       { type: 'move', id: 2, index: 2, info, address: 2000, bytes: 100 },
     ]);
-    thread.say({ type: 'progress', id: 1, bytes: 40 });
-    thread.say({ type: 'moved', id: 2, sha256: null });
-    thread.say({ type: 'moved', id: 1, sha256: 'abc' });
+    thread.say({ type: 'progress', id: 1, bytes: 40, fetched: 30 });
+    thread.say({ type: 'moved', id: 2, sha256: null, fetched: 0 });
+    thread.say({ type: 'moved', id: 1, sha256: 'abc', fetched: 100 });
     expect(await Promise.all(moves)).toEqual(['abc', null]);
     expect(told).toEqual([40, 100, 100]);
     mover.end();
@@ -64,7 +73,7 @@ describe('the thread for weights', () => {
     await settled();
     const error = { status: 500, code: 'io_error', message: 'gone', param: null };
     thread.say({ type: 'failed', id: 1, error });
-    thread.say({ type: 'moved', id: 2, sha256: null });
+    thread.say({ type: 'moved', id: 2, sha256: null, fetched: 0 });
     expect(await rejection(moves[0] as Promise<unknown>)).toMatchObject(error);
     expect(await moves[1]).toBe(null);
     expect(told).toEqual([100]);
@@ -87,7 +96,32 @@ describe('the thread for weights', () => {
     expect((await move).code).toBe('engine_closed');
     await settled();
     expect(thread.ended).toBe(1);
-    thread.say({ type: 'moved', id: 1, sha256: null }); // too late for anybody
+    thread.say({ type: 'moved', id: 1, sha256: null, fetched: 0 }); // too late for anybody
+  });
+
+  it('is told what a shard was worth, and says whether to try again', async () => {
+    const { seen, thread, mover } = opened();
+    const asked = [mover.settle?.(4, info, false), mover.settle?.(5, info, true)];
+    await settled();
+    expect(seen.slice(1)).toEqual([
+      { type: 'settle', id: 1, index: 4, info, good: false },
+      { type: 'settle', id: 2, index: 5, info, good: true },
+    ]);
+    thread.say({ type: 'settled', id: 2, again: false });
+    thread.say({ type: 'settled', id: 1, again: true });
+    expect(await Promise.all(asked)).toEqual([true, false]);
+  });
+
+  it('is ended all the same when it does not answer any more', async () => {
+    const { thread, mover, moving } = opened();
+    void mover.move(moving(1)).catch(() => undefined);
+    await settled();
+    thread.stops = false;
+    mover.end();
+    await settled();
+    expect(thread.ended).toBe(0); // it may close its files
+    await new Promise((resolve) => setTimeout(resolve, 1100));
+    expect(thread.ended).toBe(1);
   });
 
   it('rejects when what it tells cannot be used', async () => {
@@ -99,7 +133,7 @@ describe('the thread for weights', () => {
       }),
     );
     await settled();
-    thread.say({ type: 'progress', id: 1, bytes: 80 });
+    thread.say({ type: 'progress', id: 1, bytes: 80, fetched: 0 });
     await expect(move).rejects.toBe(full);
   });
 });

@@ -1,0 +1,333 @@
+// Owns what the files of a cache mean: models (a record each) and shards, named by their sha256 and shared by models; a
+// shard is a .partial until its hash has held. Called by download.ts, pull.ts and the command. Surprise: a store that fails
+// ends nobody's session: what cannot be kept is loaded all the same.
+import { OcelliError } from '../../errors.ts';
+import { anyHash } from '../hash.ts';
+import { parseManifest } from '../manifest.ts';
+import { pieceBytes, type ShardInfo, shardFile } from '../source.ts';
+import { type CacheChoice, chooseStore } from './choose.ts';
+import { readAll, type Release, type Store, type StoredFile, type StoreKind } from './store.ts';
+import { PartialShard } from './partial.ts';
+
+/** What is known about a model, beside its shards. */
+export interface ModelRecord {
+  /** Without user, password, query and fragment. */
+  url: string;
+  /** manifest.json as it came. */
+  manifest: string;
+  etag: string | null;
+  /** When it was last opened: milliseconds since 1970. */
+  used: number;
+}
+
+/** A model in the cache. */
+export interface CachedModel {
+  url: string;
+  name: string;
+  /** Bytes that are there, verified or not. */
+  bytes: number;
+  /** Bytes that all of it takes. */
+  totalBytes: number;
+  /** Verified shards, of all. */
+  shards: number;
+  totalShards: number;
+  /** When it was last opened. */
+  used: Date;
+}
+
+/** A shard that was found damaged. */
+export interface DamagedShard {
+  file: string;
+  expected: string;
+  found: string;
+}
+
+const text = new TextEncoder();
+const recordPrefix = 'model-';
+
+/** 64 bits of FNV-1a: names the record of a URL, which is stored in it and compared. */
+function keyOf(url: string): string {
+  let hash = 0xcbf29ce484222325n;
+  for (const byte of text.encode(url))
+    hash = ((hash ^ BigInt(byte)) * 0x100000001b3n) & 0xffffffffffffffffn;
+  return hash.toString(16).padStart(16, '0');
+}
+
+const recordName = (url: string): string => `${recordPrefix}${keyOf(url)}.json`;
+const partialName = (sha256: string): string => `${sha256}.partial`;
+
+export class Library {
+  readonly #store: Store;
+  #inUse: Release | null = null;
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  get kind(): StoreKind {
+    return this.#store.kind;
+  }
+  get where(): string {
+    return this.#store.where;
+  }
+  free(): Promise<number | null> {
+    return this.#store.free();
+  }
+
+  // --- models
+
+  async record(url: string): Promise<ModelRecord | null> {
+    const record = await this.#readRecord(recordName(url));
+    return record?.url === url ? record : null;
+  }
+
+  /** Writes the record, as used now. */
+  async keep(record: Omit<ModelRecord, 'used'>): Promise<void> {
+    const whole: ModelRecord = { ...record, used: Date.now() };
+    await this.#store.put(recordName(record.url), text.encode(JSON.stringify(whole)));
+  }
+
+  /** Until release(): the model is not removed to make room for others. */
+  async hold(url: string): Promise<void> {
+    this.#inUse ??= await this.#store.lock(`use-${keyOf(url)}`, { wait: false });
+  }
+  async release(): Promise<void> {
+    const held = this.#inUse;
+    this.#inUse = null;
+    await held?.();
+  }
+
+  async #readRecord(name: string): Promise<ModelRecord | null> {
+    const bytes = await readAll(this.#store, name);
+    if (!bytes) return null;
+    try {
+      const record = JSON.parse(new TextDecoder().decode(bytes)) as ModelRecord;
+      parseManifest(text.encode(record.manifest));
+      return record;
+    } catch {
+      return null; // damaged, or of a later version
+    }
+  }
+
+  async #records(): Promise<ModelRecord[]> {
+    const found: ModelRecord[] = [];
+    for (const { name } of await this.#store.list()) {
+      if (!name.startsWith(recordPrefix) || !name.endsWith('.json')) continue;
+      const record = await this.#readRecord(name);
+      if (record) found.push(record);
+    }
+    return found;
+  }
+
+  // --- shards
+
+  /** A verified shard, or null. One of another length is thrown away. */
+  async shard(info: ShardInfo): Promise<StoredFile | null> {
+    const file = await this.#store.open(shardFile(info));
+    if (!file || file.bytes === info.bytes) return file;
+    await file.close();
+    await this.#store.remove(shardFile(info));
+    return null;
+  }
+
+  /** Which of `shards` are not there yet. */
+  async missing(shards: readonly ShardInfo[]): Promise<ShardInfo[]> {
+    const found: ShardInfo[] = [];
+    for (const info of shards) {
+      const file = await this.shard(info);
+      if (file) await file.close();
+      else found.push(info);
+    }
+    return found;
+  }
+
+  /**
+   * The right to fetch a shard, once nobody else has it: what has come of it so far. Or the shard itself, where another tab
+   * or process has fetched it meanwhile.
+   */
+  async claim(info: ShardInfo, signal?: AbortSignal): Promise<PartialShard | StoredFile> {
+    const release = await this.#store.lock(info.sha256, { signal });
+    try {
+      const there = await this.shard(info);
+      if (there) {
+        await release?.();
+        return there;
+      }
+      return await PartialShard.open(this.#store, info, release ?? (async () => undefined));
+    } catch (error) {
+      await release?.();
+      throw error;
+    }
+  }
+
+  /** Throws a verified shard away that turned out to be damaged. */
+  async discard(info: ShardInfo): Promise<void> {
+    await this.#store.remove(shardFile(info));
+  }
+
+  /**
+   * Makes sure that `shards` of the model at `url` can still be written, at the cost of models that have not been used for
+   * longest. Resolves to how many bytes are lacking all the same: 0 when they fit.
+   */
+  async makeRoom(url: string, shards: readonly ShardInfo[]): Promise<number> {
+    let lacking = await this.#lacking(shards);
+    if (lacking <= 0) return 0;
+    await this.removeUnused();
+    const others = (await this.#records()).filter((record) => record.url !== url);
+    others.sort((a, b) => a.used - b.used);
+    for (const { url: other } of others) {
+      lacking = await this.#lacking(shards);
+      if (lacking <= 0) return 0;
+      const idle = await this.#store.lock(`use-${keyOf(other)}`, { wait: false });
+      if (!idle) continue;
+      try {
+        await this.remove(other);
+      } finally {
+        await idle();
+      }
+    }
+    return Math.max(0, await this.#lacking(shards));
+  }
+
+  async #lacking(shards: readonly ShardInfo[]): Promise<number> {
+    const free = await this.#store.free();
+    if (free === null) return 0;
+    let needed = 0;
+    for (const info of shards) {
+      const partial = await this.#store.open(partialName(info.sha256));
+      needed += info.bytes - Math.min(info.bytes, partial?.bytes ?? 0);
+      await partial?.close();
+    }
+    return needed - free;
+  }
+
+  // --- for people
+
+  async list(): Promise<CachedModel[]> {
+    const files = new Map((await this.#store.list()).map(({ name, bytes }) => [name, bytes]));
+    const models = (await this.#records()).map((record) => {
+      const { name, shards } = parseManifest(text.encode(record.manifest));
+      const verified = shards.filter((info) => files.has(shardFile(info)));
+      const sizes = shards.map(
+        (info) => files.get(shardFile(info)) ?? files.get(partialName(info.sha256)) ?? 0,
+      );
+      return {
+        url: record.url,
+        name,
+        bytes: sizes.reduce((sum, bytes) => sum + bytes, 0),
+        totalBytes: shards.reduce((sum, { bytes }) => sum + bytes, 0),
+        shards: verified.length,
+        totalShards: shards.length,
+        used: new Date(record.used),
+      };
+    });
+    return models.sort((a, b) => b.used.getTime() - a.used.getTime());
+  }
+
+  /** Bytes of all files, shared ones once. */
+  async size(): Promise<number> {
+    return (await this.#store.list()).reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  /** Hashes all shards of a model, or of all models, and throws the damaged ones away; the next start fetches them. */
+  async verify(
+    url?: string,
+    progress?: (bytes: number, total: number) => void,
+    signal?: AbortSignal,
+  ): Promise<{ checked: number; damaged: DamagedShard[] }> {
+    const shards = new Map<string, ShardInfo>();
+    for (const record of await this.#records()) {
+      if (url !== undefined && record.url !== url) continue;
+      for (const info of shardsOf(record)) shards.set(info.sha256, info);
+    }
+    const makeHash = await anyHash();
+    const piece = new Uint8Array(pieceBytes);
+    const damaged: DamagedShard[] = [];
+    const all = [...shards.values()].reduce((sum, { bytes }) => sum + bytes, 0);
+    let checked = 0;
+    let done = 0;
+    for (const info of shards.values()) {
+      const file = await this.#store.open(shardFile(info));
+      if (file) {
+        const hash = makeHash();
+        try {
+          for (let at = 0; at < file.bytes; ) {
+            signal?.throwIfAborted();
+            const count = await file.read(at, piece);
+            if (count === 0) break;
+            hash.update(piece.subarray(0, count));
+            at += count;
+            progress?.(done + Math.min(at, info.bytes), all);
+          }
+        } finally {
+          await file.close();
+        }
+        checked++;
+        const found = hash.hex();
+        if (found !== info.sha256) {
+          damaged.push({ file: shardFile(info), expected: info.sha256, found });
+          await this.discard(info);
+        }
+      }
+      done += info.bytes;
+      progress?.(done, all);
+    }
+    return { checked, damaged };
+  }
+
+  /** Removes a model, but not the shards that others have too. Resolves to the bytes that this freed. */
+  async remove(url: string): Promise<number> {
+    const record = await this.record(url);
+    if (!record) return 0;
+    const before = await this.size();
+    await this.#store.remove(recordName(url));
+    const others = await this.#needed();
+    for (const { sha256 } of shardsOf(record))
+      if (!others.has(sha256)) await this.#removeShard(sha256);
+    return before - (await this.size());
+  }
+
+  /** Removes what no model needs any more: shards of replaced manifests, what killed processes left. */
+  async removeUnused(): Promise<number> {
+    const needed = await this.#needed();
+    let freed = 0;
+    for (const { name, bytes } of await this.#store.list()) {
+      const sha256 = /^([0-9a-f]{64})\.(safetensors|partial|from)$/.exec(name)?.[1];
+      if (!(sha256 ? !needed.has(sha256) : name.endsWith('.tmp'))) continue;
+      // Somebody may be fetching it at this moment, before the record is there.
+      const release = sha256 ? await this.#store.lock(sha256, { wait: false }) : null;
+      if (sha256 && !release) continue;
+      await this.#store.remove(name);
+      await release?.();
+      freed += bytes;
+    }
+    return freed;
+  }
+
+  async #needed(): Promise<Set<string>> {
+    const records = await this.#records();
+    return new Set(records.flatMap((record) => shardsOf(record).map(({ sha256 }) => sha256)));
+  }
+
+  async #removeShard(sha256: string): Promise<void> {
+    for (const end of ['safetensors', 'partial', 'from'])
+      await this.#store.remove(`${sha256}.${end}`);
+  }
+}
+
+function shardsOf(record: ModelRecord): ShardInfo[] {
+  return parseManifest(text.encode(record.manifest)).shards;
+}
+
+/** The library of a choice of cache; null for none. Only a choice by name rejects. */
+export async function openLibrary(choice?: CacheChoice): Promise<Library | null> {
+  const store = await chooseStore(choice);
+  return store ? new Library(store) : null;
+}
+
+/** Whether an error is about a cache and not about what was to be kept in it. */
+export function isCacheError(error: unknown): boolean {
+  return (
+    error instanceof OcelliError && (error.code === 'cache_full' || error.code === 'cache_unusable')
+  );
+}

@@ -1,0 +1,242 @@
+// Owns a model behind URLs as a source of bytes: its manifest, its shards through the cache or over the network, and what
+// becomes of them. Made by source.ts. Surprise: two threads may each have one for the same model: the engine's asks for the
+// manifest, the one that reads weights for shards; they meet in the cache only.
+import type { OcelliError } from '../errors.ts';
+import { isCacheError, type Library, openLibrary } from './cache/library.ts';
+import { PartialShard } from './cache/partial.ts';
+import type { StoredFile } from './cache/store.ts';
+import { fetchManifest } from './download_manifest.ts';
+import { readyOptions, type SourceOptions } from './download_options.ts';
+import { DownloadReader } from './download_reader.ts';
+import type { Network } from './download_request.ts';
+import { budgetTooSmall, reasonOf, shownUrl } from './failures.ts';
+import { parseManifest } from './manifest.ts';
+import { DamagedShard } from './settle.ts';
+import {
+  type ShardInfo,
+  type ShardReader,
+  shardFile,
+  type ShardSource,
+  streamOf,
+} from './source.ts';
+
+/** A source with what `ocelli pull` wants to know. */
+export interface DownloadSource extends ShardSource {
+  settle(index: number, info: ShardInfo, good: boolean): Promise<boolean>;
+  close(): Promise<void>;
+  /** What is kept where; null without a cache. */
+  library(): Promise<Library | null>;
+  /** Why the cache could not be used, when it could not. */
+  readonly cacheError: OcelliError | null;
+}
+
+interface HandedOut {
+  reader: ShardReader;
+  partial(): PartialShard | null;
+  /** It is known to be useless; settle() will hear of it. */
+  damaged: boolean;
+}
+
+/** How often a shard with a wrong hash is fetched again, at least; each mirror has its turn. */
+const againLeast = 2;
+
+/** The folder of the model: with or without "manifest.json" and "/" at its end. */
+export function modelUrl(text: string | URL): URL {
+  return new URL(String(text).replace(/\/?(manifest\.json)?([?#].*)?$/, '/$2'));
+}
+
+/** A model at `text`; throws when an option is out of range. */
+export function downloadSource(
+  text: string,
+  fetcher: typeof fetch,
+  options: SourceOptions = {},
+): DownloadSource {
+  const ready = readyOptions(options);
+  const mirrors = [text, ...ready.mirrors].map(modelUrl);
+  const url = shownUrl(mirrors[0] as URL);
+  const network: Network = {
+    mirrors,
+    fetch: fetcher,
+    options: ready,
+    requests: 0,
+    ownCache: false,
+  };
+  /** Shards that have been handed out, until it is known what they are worth. */
+  const open = new Map<number, HandedOut>();
+  const rejections = new Map<number, number>();
+  let cacheError: OcelliError | null = null;
+  let missing: readonly ShardInfo[] | null = null;
+  let closed = false;
+
+  let opening: Promise<Library | null> | undefined;
+  const library = (): Promise<Library | null> =>
+    (opening ??= openLibrary(options.cache).then((found) => {
+      network.ownCache = found?.kind === 'opfs' || found?.kind === 'cache-api';
+      return found;
+    }));
+
+  /** Work on the cache; when that fails, it is left out from here on, and `otherwise` is what came of it. */
+  const cached = async <T>(otherwise: T, work: (library: Library) => Promise<T>): Promise<T> => {
+    const found = await library();
+    if (!found || cacheError) return otherwise;
+    try {
+      return await work(found);
+    } catch (error) {
+      if (!isCacheError(error)) throw error;
+      cacheError = error as OcelliError;
+      return otherwise;
+    }
+  };
+
+  const source: DownloadSource = {
+    library,
+    get cacheError() {
+      return cacheError;
+    },
+    get parallel() {
+      return missing && missing.length === 0 ? 1 : ready.parallel;
+    },
+
+    async manifest() {
+      const known = await cached(null, (found) => found.record(url));
+      const { bytes, etag } = await fetchManifest(network, known);
+      const { shards } = parseManifest(bytes);
+      missing = await cached(shards, (found) => found.missing(shards));
+      checkBudget(missing, network);
+      await cached(undefined, async (found) => {
+        await found.hold(url);
+        await found.keep({ url, etag, manifest: new TextDecoder().decode(bytes) });
+        if (missing && missing.length > 0) await found.makeRoom(url, missing);
+      });
+      return bytes;
+    },
+
+    async open(index, info, signal) {
+      await letGo(index);
+      const there = await cached(null, (found) => found.shard(info));
+      if (there) return await hold(index, info, storedReader(there, info), () => null);
+      const claimed = await cached<PartialShard | StoredFile | null>(null, async (found) =>
+        (await found.makeRoom(url, [info])) > 0 ? null : await found.claim(info, signal),
+      );
+      if (claimed && !(claimed instanceof PartialShard))
+        return await hold(index, info, storedReader(claimed, info), () => null);
+      const reader = new DownloadReader(
+        {
+          network,
+          info,
+          partial: claimed,
+          first: (rejections.get(index) ?? 0) % mirrors.length,
+          makeRoom: () => cached(false, async (found) => (await found.makeRoom(url, [info])) === 0),
+          cacheLost: (error) => void (cacheError ??= error),
+        },
+        signal,
+      );
+      return await hold(index, info, reader, () => reader.partial);
+    },
+    shard: async (index, info, signal) =>
+      streamOf(await (source.open as NonNullable<ShardSource['open']>)(index, info, signal)),
+
+    async settle(index, info, good) {
+      const one = open.get(index);
+      open.delete(index);
+      const partial = one?.partial() ?? null;
+      if (good) {
+        await cached(undefined, async () => partial?.commit());
+        return false;
+      }
+      if (!one) return false; // it never came, and that was the reason
+      if (partial) await partial.discard().catch(() => undefined);
+      await cached(undefined, (found) => found.discard(info));
+      if (!(one.reader instanceof DownloadReader)) return true; // the cache was damaged
+      const times = (rejections.get(index) ?? 0) + 1;
+      rejections.set(index, times);
+      return times <= Math.max(againLeast, mirrors.length);
+    },
+
+    async close() {
+      closed = true;
+      await Promise.all([...open.keys()].map(letGo));
+      await cached(undefined, (found) => found.release()).catch(() => undefined);
+    },
+  };
+
+  /** A reader that was handed out and is of no use any more: what has come of it stays in the cache. */
+  async function letGo(index: number): Promise<void> {
+    const one = open.get(index);
+    if (!one) return;
+    open.delete(index);
+    await one.reader.close();
+    await one
+      .partial()
+      ?.leave()
+      .catch(() => undefined);
+  }
+
+  /** Hands a reader out. Closed before its end, or failed, it leaves what it has. */
+  async function hold(
+    index: number,
+    info: ShardInfo,
+    reader: ShardReader,
+    partial: () => PartialShard | null,
+  ): Promise<ShardReader> {
+    const mine: HandedOut = { reader, partial, damaged: false };
+    open.set(index, mine);
+    const giveUp = async (): Promise<void> => {
+      if (open.get(index) === mine) await letGo(index);
+    };
+    if (closed) await giveUp();
+    let come = 0;
+    return {
+      get fetched() {
+        return reader.fetched ?? 0;
+      },
+      async read(into) {
+        try {
+          const count = await reader.read(into);
+          come += count;
+          return count;
+        } catch (error) {
+          mine.damaged = error instanceof DamagedShard;
+          if (!mine.damaged) await giveUp();
+          throw error;
+        }
+      },
+      async close() {
+        if (come < info.bytes && !mine.damaged) await giveUp();
+        else await reader.close();
+      },
+    };
+  }
+
+  return source;
+}
+
+/** A cached shard from its beginning. */
+function storedReader(file: StoredFile, info: ShardInfo): ShardReader {
+  let at = 0;
+  return {
+    async read(into) {
+      if (at === info.bytes) return 0;
+      const damaged = (reason: string): never => {
+        throw new DamagedShard(shardFile(info), `the cached file ${reason}`);
+      };
+      const count = await file
+        .read(at, into)
+        .catch((error: unknown) => damaged(`cannot be read: ${reasonOf(error)}`));
+      if (count === 0) damaged(`ends after byte ${at} of ${info.bytes}`);
+      at += count;
+      return count;
+    },
+    close: () => file.close(),
+  };
+}
+
+/** Before the first shard is fetched: whether there are requests enough for all that are missing. */
+function checkBudget(missing: readonly ShardInfo[], { options, requests }: Network): void {
+  const { requestsMax } = options;
+  const needed = requests + missing.length;
+  if (needed <= requestsMax) return;
+  const bytes = missing.reduce((sum, info) => sum + info.bytes, 0);
+  const shardMib = Math.ceil(bytes / 2 ** 20 / Math.max(1, requestsMax - requests - 1));
+  throw budgetTooSmall(needed, requestsMax, missing.length, shardMib);
+}

@@ -1,0 +1,141 @@
+// Owns fetching a model into the cache without an engine. Called by users and by `ocelli pull`. Surprise: unlike an engine,
+// which can do without, a cache that cannot be used ends it: keeping is all it is for.
+import { OcelliError } from '../errors.ts';
+import { askToPersist } from './cache/persist.ts';
+import { downloadSource } from './download.ts';
+import type { SourceOptions } from './download_options.ts';
+import { cacheFull, shownUrl } from './failures.ts';
+import { modelUrl } from './download.ts';
+import { anyHash } from './hash.ts';
+import { parseManifest } from './manifest.ts';
+import { moveShard } from './move.ts';
+import { Meter, type ProgressCallback } from './progress.ts';
+import { untilRight } from './settle.ts';
+import { type ShardInfo, shardFile } from './source.ts';
+
+export interface PullOptions extends SourceOptions {
+  fetch?: typeof fetch;
+  /** Ends it: rejects with the signal's reason; what has come stays for the next time. */
+  signal?: AbortSignal;
+  onProgress?: ProgressCallback;
+}
+
+export interface Pulled {
+  url: string;
+  /** The manifest's name. */
+  name: string;
+  /** Bytes of all shards. */
+  bytes: number;
+  /** Bytes that came over the network now. */
+  fetched: number;
+  shards: number;
+  /** Where it is kept. */
+  where: string;
+}
+
+/**
+ * Brings the model at `url` into the cache; what is there already is not fetched again. Rejects with an OcelliError that
+ * names the file: "file_not_found", "access_denied", "download_failed", "download_stalled", "redirect_loop",
+ * "invalid_manifest", "manifest_hash_mismatch", "invalid_shard", "shard_hash_mismatch", "request_budget_exceeded",
+ * "cache_full", "cache_unusable".
+ */
+export async function pull(url: string | URL, options: PullOptions = {}): Promise<Pulled> {
+  const { fetch: fetcher = fetch, signal, onProgress, ...how } = options;
+  signal?.throwIfAborted();
+  const source = downloadSource(String(url), fetcher, how);
+  const ending = new AbortController();
+  const abort = (): void => ending.abort(signal?.reason);
+  signal?.addEventListener('abort', abort);
+  try {
+    const library = await source.library();
+    if (!library)
+      throw new OcelliError(400, 'cache_unusable', 'there is no cache to keep it in', 'cache');
+    void askToPersist(how.cache);
+    const { name, shards } = parseManifest(await source.manifest());
+    const missing = await library.missing(shards);
+    const lacking = await library.makeRoom(shownUrl(modelUrl(url)), missing);
+    const total = shards.reduce((sum, { bytes }) => sum + bytes, 0);
+    if (source.cacheError) throw source.cacheError;
+    if (lacking > 0) throw cacheFull(library.where, `${name}: ${lacking} more bytes are needed`);
+
+    const wanted = new Set(missing.map(({ sha256 }) => sha256));
+    const meter = new Meter(new Map(shards.entries()));
+    let come = 0;
+    let fetched = 0;
+    const tell = (): void => onProgress?.(come, total, meter.now(come, fetched));
+    const makeHash = await anyHash();
+    const bring = async (index: number, info: ShardInfo): Promise<void> => {
+      let there = 0;
+      const attempt = async (): Promise<void> => {
+        come -= there;
+        there = 0;
+        let before = 0;
+        const hash = makeHash();
+        const room = { bytes: info.bytes, view: () => null, write: () => undefined };
+        const progress = (now: number, overNetwork: number): void => {
+          come += now - there;
+          there = now;
+          fetched += overNetwork - before;
+          before = overNetwork;
+          tell();
+        };
+        await moveShard(source, index, info, room, { hash, progress, signal: ending.signal });
+        const found = hash.hex();
+        if (found !== info.sha256) throw hashMismatch(info, found);
+      };
+      let saved: Promise<unknown> | undefined;
+      await untilRight(
+        (good) => source.settle(index, info, good),
+        attempt,
+        (one) => {
+          saved = one;
+        },
+      );
+      await saved;
+      if (source.cacheError) throw source.cacheError;
+    };
+
+    const queue: (() => Promise<void>)[] = [];
+    for (const [index, info] of shards.entries()) {
+      if (wanted.has(info.sha256)) {
+        queue.push(async () => {
+          await bring(index, info);
+          meter.placed(index);
+        });
+      } else {
+        come += info.bytes;
+        meter.placed(index);
+      }
+    }
+    const lane = async (): Promise<void> => {
+      for (let next = queue.shift(); next; next = queue.shift()) await next();
+    };
+    await Promise.all(Array.from({ length: source.parallel ?? 1 }, lane)).catch(
+      (error: unknown) => {
+        ending.abort(error);
+        throw error;
+      },
+    );
+    tell();
+    return {
+      url: shownUrl(modelUrl(url)),
+      name,
+      bytes: total,
+      fetched,
+      shards: shards.length,
+      where: library.where,
+    };
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw error;
+  } finally {
+    signal?.removeEventListener('abort', abort);
+    await source.close();
+  }
+}
+
+function hashMismatch(info: ShardInfo, found: string): OcelliError {
+  const file = shardFile(info);
+  const message = `shard ${file} has the sha256 ${found}, the manifest says ${info.sha256}: damaged`;
+  return new OcelliError(500, 'shard_hash_mismatch', message, file);
+}
