@@ -27,7 +27,7 @@ function pythonFaults() {
           `${file}:${at.row}:${at.column} ${code} ${message}`,
       );
   if (faultsOf('import os\n', '-').length !== 1) return ['ruff does not find an unused import'];
-  return ['models', 'tests', 'tools'].flatMap((folder) =>
+  return ['models', 'tests', 'tools', 'examples'].flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
       .filter((name) => name.endsWith('.py'))
       .map((name) => join(folder, name))

@@ -11,7 +11,7 @@ const hosts = [
   { name: 'node 22', words: [], relaxed: true },
   { name: 'node 24', words: [], relaxed: true },
   { name: 'node 26', words: [], relaxed: true },
-  { name: 'deno', words: ['run', '--allow-all'], relaxed: true },
+  { name: 'deno', words: ['run', '--no-prompt', '--allow-read'], relaxed: true },
   { name: 'bun', words: [], relaxed: true },
 ];
 
@@ -34,6 +34,12 @@ describe.each(hosts)('$name', ({ name, words, relaxed }) => {
     const told = await ask({ thread: 'inline' });
     expect(told).toMatchObject({ variant: relaxed ? 'st-relaxed' : 'st-simd128', threads: 1 });
     expectSame(told, row('inline'));
+  });
+
+  it('answers in the calling thread with two threads', async () => {
+    const told = await ask({ thread: 'inline', threads: 2 });
+    expect(told).toMatchObject({ variant: relaxed ? 'mt-relaxed' : 'mt-simd128', threads: 2 });
+    expectSame(told, row('inline, two threads'));
   });
 
   it.each(['mt-simd128', 'st-simd128'])('answers with %s when asked to', async (variant) => {
