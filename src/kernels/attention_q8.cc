@@ -12,18 +12,24 @@ namespace ocelli {
 namespace {
 
 struct Scalar {
-  static constexpr int kTokens = 4;
+  static constexpr int kStreams = 4;
   static constexpr bool kNeedsOffsets = true;
+  template <bool, int>
+  static constexpr int cells_at_once() {
+    return 8;
+  }
 
-  template <int T, int kCells>
-  static void add_u8(const uint8_t* cells, const int8_t* x, i32x4 (*acc)[2]) {
-    for (int t = 0; t < T; ++t) {
+  template <int R, int S, int kCells, int kStride>
+  static void add_u8(const uint8_t* const* cells, const int8_t* x, const U32x8&,
+                     i32x4 (*acc)[S][2]) {
+    static_assert(R == 1);
+    for (int s = 0; s < S; ++s) {
       for (int r = 0; r < kTileRows; ++r) {
         int32_t sum = 0;
         for (int i = 0; i < 4 * kCells; ++i) {
-          sum += cells[(i / 4) * 32 + 4 * r + i % 4] * x[t * kGroupAct + i];
+          sum += cells[0][(i / 4) * kCellBytes + 4 * r + i % 4] * x[s * kStride + i];
         }
-        acc[t][r / 4][r % 4] += sum;
+        acc[0][s][r / 4][r % 4] += sum;
       }
     }
   }
@@ -67,8 +73,8 @@ AttentionScratch& attention_scratch() {
 
 OCELLI_NOINLINE void kv_store_q8(const KvLayer& kv, int block, int slot, const float* k,
                                  const float* v) {
-  const int head_dim = kv.head_dim, groups = (head_dim + kGroupAct - 1) / kGroupAct;
-  const int64_t codes = int64_t{groups} * kGroupAct * kKvBlock;
+  const int head_dim = kv.head_dim, groups = (head_dim + kKeyBlock - 1) / kKeyBlock;
+  const int64_t codes = int64_t{groups} * kKeyBlock * kKvBlock;
   const int64_t stride = kv_block_bytes(KvFormat::kInt8, 1, head_dim);
   for (int head = 0; head < kv.kv_heads; ++head, k += head_dim, v += head_dim) {
     const int64_t at = (int64_t{block} * kv.kv_heads + head) * stride;
@@ -76,10 +82,10 @@ OCELLI_NOINLINE void kv_store_q8(const KvLayer& kv, int block, int slot, const f
     auto* v_to = static_cast<uint8_t*>(kv.v) + at;
     uint8_t* tile = k_to + slot / kTileRows * (codes / kKeyTiles) + slot % kTileRows * 4;
     for (int g = 0; g < groups; ++g) {
-      const int begin = g * kGroupAct, end = std::min(begin + kGroupAct, head_dim);
+      const int begin = g * kKeyBlock, end = std::min(begin + kKeyBlock, head_dim);
       const Step step = step_of(peak_of(k + begin, end - begin));
       store(k_to + codes + 2 * (g * kKvBlock + slot), step.bits);
-      for (int c = begin; c < begin + kGroupAct; c += 4) {
+      for (int c = begin; c < begin + kKeyBlock; c += 4) {
         store(tile + c * 8,
               c < end ? codes_of(load<f32x4>(k + c), step.inverse) : u8x4{} + uint8_t{kZeroU8});
       }
@@ -107,9 +113,8 @@ QuantizedRows quantize_queries(const Query* queries, int count, int head_dim,
                                AttentionScratch& scratch) {
   const int k_padded = round_up(head_dim, kGroupU4);
   OCELLI_CHECK(quantized_rows_bytes(count, k_padded) <= int64_t{sizeof(scratch.memory)});
-  QuantizedRows rows = quantized_rows_at(scratch.memory, count, k_padded);
-  for (int i = 0; i < count; ++i) quantize_row(queries[i].q, head_dim, rows, i, kFineAll);
-  fill_fine(rows);
+  QuantizedRows rows = quantized_rows_at(scratch.memory, count, k_padded, ActBits::k15);
+  for (int i = 0; i < count; ++i) quantize_row(queries[i].q, head_dim, rows, i);
   return rows;
 }
 
@@ -128,9 +133,9 @@ OCELLI_NOINLINE void soften_and_quantize(Query& query, int seen, float scale, in
     total += weights;
   }
   const float peak = std::max(std::max(best[0], best[1]), std::max(best[2], best[3]));
-  int8_t* codes = scratch.codes + i * kGroupAct;
-  std::memset(codes, 0, kGroupAct);
-  scratch.offsets[i] = 0;
+  int8_t* codes = scratch.codes + i * kKeysAtOnce;
+  std::memset(codes, 0, kKeysAtOnce);
+  scratch.sums[i] = 0;
   scratch.scales[i] = 0.0f;
   if (!(sum_lanes(total) <= std::numeric_limits<float>::max())) {
     scratch.scales[i] = std::numeric_limits<float>::quiet_NaN();
@@ -148,7 +153,7 @@ OCELLI_NOINLINE void soften_and_quantize(Query& query, int seen, float scale, in
     }
     store_i8x16(codes + j, code[0], code[1], code[2], code[3]);
   }
-  scratch.offsets[i] = -kZeroU8 * ((sum[0] + sum[1]) + (sum[2] + sum[3]));
+  scratch.sums[i] = -((sum[0] + sum[1]) + (sum[2] + sum[3]));
   scratch.scales[i] = peak / 127.0f;
 }
 

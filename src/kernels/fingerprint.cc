@@ -87,11 +87,13 @@ void hash_matmul(WeightFormat format, Generator& generator, Hash& hash) {
   hash.add(row);
   if (!quantised) return;
   std::vector<uint64_t> memory(static_cast<size_t>(quantized_rows_bytes(kRows, 384)) / 8 + 2);
-  QuantizedRows q = quantized_rows_at(memory.data(), kRows, 384);
-  for (int m = 0; m < kRows; ++m) quantize_row(&x[m * kK], kK, q, m, kFinePeaks);
-  gather_fine(q);
-  matmul_q8(w, 0, w.tiles(), q, kRows, y.data(), kN);
-  hash.add(y);
+  for (ActBits bits : {ActBits::k8, ActBits::k15}) {
+    QuantizedRows q = quantized_rows_at(memory.data(), kRows, 384, bits);
+    for (int m = 0; m < kRows; ++m) quantize_row(&x[m * kK], kK, q, m);
+    gather_peaks(q);
+    matmul_q8(w, 0, w.tiles(), q, kRows, y.data(), kN);
+    hash.add(y);
+  }
 }
 
 void hash_ops(Generator& generator, Hash& hash) {

@@ -23,67 +23,99 @@ OCELLI_INLINE i32x4 splat_x(const int8_t* x) { return (i32x4)wasm_v128_load32_sp
 struct Nibbles {
   u32x4 low, high;  // rows 0-3 and 4-7
 };
-OCELLI_INLINE Nibbles low_nibbles(u32x4 a, u32x4 b) { return {a & 0x0f0f0f0fu, b & 0x0f0f0f0fu}; }
-OCELLI_INLINE Nibbles high_nibbles(u32x4 a, u32x4 b) {
-  return {(a >> 4) & 0x0f0f0f0fu, (b >> 4) & 0x0f0f0f0fu};
+
+// Weights of R tiles in cell `cell`.
+template <int R, class F>
+OCELLI_INLINE void load_cells(const uint8_t* const* cells, int cell, Nibbles* out, F&& take) {
+  for (int r = 0; r < R; ++r) {
+    const uint8_t* from = cells[r] + kCellBytes * cell;
+    out[r] = {take(load<u32x4>(from)), take(load<u32x4>(from + 16))};
+  }
+}
+OCELLI_INLINE Nibbles low_nibbles(const Nibbles& w, const U32x8& masks) {
+  return {w.low & masks.low, w.high & masks.high};
+}
+OCELLI_INLINE Nibbles high_nibbles(const Nibbles& w, const U32x8& masks) {
+  return {(w.low >> 4) & masks.low, (w.high >> 4) & masks.high};
 }
 
 // Engines with one instruction for four products and their 32-bit sum, over the whole range of 8
 // bits: u8 codes go in directly, or as code - 128 where bytes are signed.
 template <bool kSigned>
 struct Wide {
-  static constexpr int kTokens = 8;
+  static constexpr int kStreams = 8;
   static constexpr bool kNeedsOffsets = !kSigned;
+  // More would spill.
+  template <bool kIsU4, int kAccumulators>
+  static constexpr int cells_at_once() {
+    return (kAccumulators >= 8 ? 1 : kAccumulators >= 4 ? 2 : 4) * (kIsU4 ? 1 : 2);
+  }
 
-  template <int T>
-  OCELLI_INLINE static void add_dots(Nibbles weights, const int8_t* x, i32x4 (*acc)[2]) {
+  template <int R, int S, int kStride>
+  OCELLI_INLINE static void add_dots(const Nibbles* weights, const int8_t* x, i32x4 (*acc)[S][2]) {
 #pragma clang loop unroll(full)
-    for (int t = 0; t < T; ++t) {
-      const i32x4 value = splat_x(x + kGroupAct * t);
-      acc[t][0] = relaxed_dot(value, weights.low, acc[t][0]);
-      acc[t][1] = relaxed_dot(value, weights.high, acc[t][1]);
+    for (int s = 0; s < S; ++s) {
+      const i32x4 value = splat_x(x + kStride * s);
+#pragma clang loop unroll(full)
+      for (int r = 0; r < R; ++r) {
+        acc[r][s][0] = relaxed_dot(value, weights[r].low, acc[r][s][0]);
+        acc[r][s][1] = relaxed_dot(value, weights[r].high, acc[r][s][1]);
+      }
     }
   }
 
-  template <int T>
-  OCELLI_INLINE static void dot_u4(const uint8_t* cells, const int8_t* x, i32x4 (*acc)[2]) {
-    for (int t = 0; t < T; ++t) acc[t][0] = acc[t][1] = i32x4{};
-#pragma clang loop unroll(full)
-    for (int cell = 0; cell < kGroupAct / 8; ++cell) {
-      const u32x4 a = load<u32x4>(cells + 32 * cell), b = load<u32x4>(cells + 32 * cell + 16);
-      add_dots<T>(low_nibbles(a, b), x + 8 * cell, acc);
-      add_dots<T>(high_nibbles(a, b), x + 8 * cell + 4, acc);
-    }
-  }
-
-  template <int T, int kCells>
-  OCELLI_INLINE static void add_u8(const uint8_t* cells, const int8_t* x, i32x4 (*acc)[2]) {
+  template <int R, int S, int kCells, int kStride>
+  OCELLI_INLINE static void add_u4(const uint8_t* const* cells, const int8_t* x, const U32x8& masks,
+                                   i32x4 (*acc)[S][2]) {
 #pragma clang loop unroll(full)
     for (int cell = 0; cell < kCells; ++cell) {
-      u32x4 a = load<u32x4>(cells + 32 * cell), b = load<u32x4>(cells + 32 * cell + 16);
-      if constexpr (kSigned) {
-        a ^= 0x80808080u;
-        b ^= 0x80808080u;
-      }
-      add_dots<T>({a, b}, x + 4 * cell, acc);
+      Nibbles both[R], one[R];
+      load_cells<R>(cells, cell, both, [](u32x4 bytes) { return bytes; });
+      for (int r = 0; r < R; ++r) one[r] = low_nibbles(both[r], masks);
+      add_dots<R, S, kStride>(one, x + 8 * cell, acc);
+      for (int r = 0; r < R; ++r) one[r] = high_nibbles(both[r], masks);
+      add_dots<R, S, kStride>(one, x + 8 * cell + 4, acc);
+    }
+  }
+
+  template <int R, int S, int kCells, int kStride>
+  OCELLI_INLINE static void add_u8(const uint8_t* const* cells, const int8_t* x, const U32x8&,
+                                   i32x4 (*acc)[S][2]) {
+#pragma clang loop unroll(full)
+    for (int cell = 0; cell < kCells; ++cell) {
+      Nibbles bytes[R];
+      load_cells<R>(cells, cell, bytes, [](u32x4 four) {
+        if constexpr (kSigned) four ^= 0x80808080u;
+        return four;
+      });
+      add_dots<R, S, kStride>(bytes, x + 4 * cell, acc);
     }
   }
 };
 
-// Engines that form pair sums in 16 bits: these stay below 3,810 for nibbles, so eight of them, a
-// whole group, can be added there before they are widened. u8 codes go as two nibble planes.
+// Engines that form pair sums in 16 bits: these stay below 3,841 for nibbles, so eight of them, a
+// block of 32 inputs, are added in 16 bits and widened once. u8 codes are two nibbles.
 struct Narrow {
-  static constexpr int kTokens = 4;
+  static constexpr int kStreams = 4;
   static constexpr bool kNeedsOffsets = true;
+  template <bool kIsU4, int>
+  static constexpr int cells_at_once() {
+    return 32 / kCellInputs<kIsU4>;
+  }
 
-  // sums[t][h] += pair sums of 4 inputs.
-  template <int T>
-  OCELLI_INLINE static void add_pairs(Nibbles weights, const int8_t* x, i16x8 (*sums)[2]) {
+  // sums[r][s][h] += pair sums of 4 inputs.
+  template <int R, int S, int kStride>
+  OCELLI_INLINE static void add_pairs(const Nibbles* weights, const int8_t* x,
+                                      i16x8 (*sums)[S][2]) {
 #pragma clang loop unroll(full)
-    for (int t = 0; t < T; ++t) {
-      const v128_t value = (v128_t)splat_x(x + kGroupAct * t);
-      sums[t][0] += (i16x8)wasm_i16x8_relaxed_dot_i8x16_i7x16(value, (v128_t)weights.low);
-      sums[t][1] += (i16x8)wasm_i16x8_relaxed_dot_i8x16_i7x16(value, (v128_t)weights.high);
+    for (int s = 0; s < S; ++s) {
+      const v128_t value = (v128_t)splat_x(x + kStride * s);
+#pragma clang loop unroll(full)
+      for (int r = 0; r < R; ++r) {
+        const v128_t low = (v128_t)weights[r].low, high = (v128_t)weights[r].high;
+        sums[r][s][0] += (i16x8)wasm_i16x8_relaxed_dot_i8x16_i7x16(value, low);
+        sums[r][s][1] += (i16x8)wasm_i16x8_relaxed_dot_i8x16_i7x16(value, high);
+      }
     }
   }
 
@@ -91,38 +123,54 @@ struct Narrow {
     return (i32x4)wasm_i32x4_extadd_pairwise_i16x8((v128_t)pairs);
   }
 
-  template <int T>
-  OCELLI_INLINE static void dot_u4(const uint8_t* cells, const int8_t* x, i32x4 (*acc)[2]) {
-    i16x8 sums[T][2] = {};
+  template <int R, int S, int kCells, int kStride>
+  OCELLI_INLINE static void add_u4(const uint8_t* const* cells, const int8_t* x, const U32x8& masks,
+                                   i32x4 (*acc)[S][2]) {
+    static_assert(kCells <= 4);
+    i16x8 sums[R][S][2] = {};
 #pragma clang loop unroll(full)
-    for (int cell = 0; cell < kGroupAct / 8; ++cell) {
-      const u32x4 a = load<u32x4>(cells + 32 * cell), b = load<u32x4>(cells + 32 * cell + 16);
-      add_pairs<T>(low_nibbles(a, b), x + 8 * cell, sums);
-      add_pairs<T>(high_nibbles(a, b), x + 8 * cell + 4, sums);
+    for (int cell = 0; cell < kCells; ++cell) {
+      Nibbles both[R], one[R];
+      load_cells<R>(cells, cell, both, [](u32x4 bytes) { return bytes; });
+      for (int r = 0; r < R; ++r) one[r] = low_nibbles(both[r], masks);
+      add_pairs<R, S, kStride>(one, x + 8 * cell, sums);
+      for (int r = 0; r < R; ++r) one[r] = high_nibbles(both[r], masks);
+      add_pairs<R, S, kStride>(one, x + 8 * cell + 4, sums);
     }
-    for (int t = 0; t < T; ++t) {
-      acc[t][0] = widen(sums[t][0]);
-      acc[t][1] = widen(sums[t][1]);
+    for (int r = 0; r < R; ++r) {
+      for (int s = 0; s < S; ++s) {
+        acc[r][s][0] += widen(sums[r][s][0]);
+        acc[r][s][1] += widen(sums[r][s][1]);
+      }
     }
   }
 
-  // More than two tokens at a time would spill: two planes of two halves each.
-  template <int T, int kCells>
-  OCELLI_INLINE static void add_u8(const uint8_t* cells, const int8_t* x, i32x4 (*acc)[2]) {
-    if constexpr (T > 2) {
-      add_u8<2, kCells>(cells, x, acc);
-      add_u8<T - 2, kCells>(cells, x + 2 * kGroupAct, acc + 2);
-    } else {
-      i16x8 low[T][2] = {}, high[T][2] = {};
+  // Tile by tile and two streams at a time: more would spill.
+  template <int R, int S, int kCells, int kStride>
+  OCELLI_INLINE static void add_u8(const uint8_t* const* cells, const int8_t* x, const U32x8& masks,
+                                   i32x4 (*acc)[S][2]) {
+    static_assert(kCells <= 8);
+    for (int r = 0; r < R; ++r) {
+      for (int s = 0; s < S; s += 2)
+        add_planes<std::min(S, 2), kCells, kStride>(cells + r, x + kStride * s, masks, acc[r] + s);
+    }
+  }
+
+ private:
+  template <int S, int kCells, int kStride>
+  OCELLI_INLINE static void add_planes(const uint8_t* const* cells, const int8_t* x,
+                                       const U32x8& masks, i32x4 (*acc)[2]) {
+    i16x8 low[1][S][2] = {}, high[1][S][2] = {};
 #pragma clang loop unroll(full)
-      for (int cell = 0; cell < kCells; ++cell) {
-        const u32x4 a = load<u32x4>(cells + 32 * cell), b = load<u32x4>(cells + 32 * cell + 16);
-        add_pairs<T>(low_nibbles(a, b), x + 4 * cell, low);
-        add_pairs<T>(high_nibbles(a, b), x + 4 * cell, high);
-      }
-      for (int t = 0; t < T; ++t) {
-        for (int h = 0; h < 2; ++h) acc[t][h] += widen(low[t][h]) + (widen(high[t][h]) << 4);
-      }
+    for (int cell = 0; cell < kCells; ++cell) {
+      Nibbles both;
+      load_cells<1>(cells, cell, &both, [](u32x4 bytes) { return bytes; });
+      const Nibbles low_one = low_nibbles(both, masks), high_one = high_nibbles(both, masks);
+      add_pairs<1, S, kStride>(&low_one, x + 4 * cell, low);
+      add_pairs<1, S, kStride>(&high_one, x + 4 * cell, high);
+    }
+    for (int s = 0; s < S; ++s) {
+      for (int h = 0; h < 2; ++h) acc[s][h] += widen(low[0][s][h]) + (widen(high[0][s][h]) << 4);
     }
   }
 };

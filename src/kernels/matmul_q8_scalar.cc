@@ -14,14 +14,6 @@ int code_at(const Linear& w, const uint8_t* tile, int r, int k) {
   return k % 8 < 4 ? byte & 15 : byte >> 4;
 }
 
-// Exact sum over 32 inputs: code * x for u4, (code - 128) * x for u8.
-int32_t dot_group(const Linear& w, const uint8_t* tile, int r, int k, const int8_t* x,
-                  int32_t offset) {
-  int32_t acc = w.format == WeightFormat::kU8 ? offset : 0;
-  for (int i = 0; i < kGroupAct; ++i) acc += code_at(w, tile, r, k + i) * x[i];
-  return acc;
-}
-
 }  // namespace
 
 OCELLI_NOINLINE void matmul_q8_scalar(const Linear& w, int tile_begin, int tile_end,
@@ -36,33 +28,38 @@ OCELLI_NOINLINE void matmul_q8_scalar(const Linear& w, int tile_begin, int tile_
   for_each_tile(w, tile_begin, tile_end, [&](const LinearPart& part, int tile_in_part, int tile) {
     const auto* codes =
         static_cast<const uint8_t*>(part.codes) + tile_in_part * tile_bytes(w.format, k_padded);
-    const auto scale_of = [&](int g, int r) {
-      return f16_to_f32(part.scales[(int64_t{tile_in_part} * groups + g) * kTileRows + r]);
+    const auto at = [&](int g, int r) {
+      return (int64_t{tile_in_part} * groups + g) * kTileRows + r;
     };
     for (int m = 0; m < rows; ++m) {
       f32x4 low = {}, high = {};
       for (int r = 0; r < kTileRows; ++r) {
+        // Exact sum of (code - zero) * x[i] over `count` inputs from k on.
+        const auto dot = [&](int k, int count, const int8_t* from) {
+          const int zero = u4 ? part.zeros[at(k / group_inputs, r)] : kZeroU8;
+          int32_t acc = 0;
+          for (int i = 0; i < count; ++i) acc += (code_at(w, codes, r, k + i) - zero) * from[i];
+          return acc;
+        };
+        const auto scale_of = [&](int k) {
+          return f16_to_f32(part.scales[at(k / group_inputs, r)]);
+        };
         float total = 0.0f;
-        for (int g = 0; g < groups; ++g) {
-          float group = 0.0f;
-          for (int k = g * group_inputs; k < (g + 1) * group_inputs; k += kGroupAct) {
-            const int64_t at = int64_t{k / kGroupAct} * x.rows + m;
-            const int32_t acc = dot_group(w, codes, r, k, x.codes + at * kGroupAct, x.offsets[at]);
-            group += static_cast<float>(acc) * x.scales[at];
-          }
-          if (u4) {
-            const int64_t zero_at = (int64_t{tile_in_part} * groups + g) * kTileRows + r;
-            group -= static_cast<float>(part.zeros[zero_at]) * x.sums[int64_t{g} * x.rows + m];
-          }
-          total += scale_of(g, r) * group;
+        for (int k = 0; k < k_padded; k += group_inputs) {
+          const int64_t g = k / kGroupAct;
+          const auto stream = [&](int64_t s) {
+            return dot(k, group_inputs,
+                       x.codes + (g * x.streams() + s) * kGroupAct + k % kGroupAct);
+          };
+          const int32_t acc = x.wide ? stream(2 * m) + stream(2 * m + 1) * 256 : stream(m);
+          total += (scale_of(k) * x.scales[g * x.rows + m]) * static_cast<float>(acc);
         }
-        for (int g = 0; g < k_padded / kGroupAct; ++g) {
-          for (int32_t e = x.fine_begin[g]; e < x.fine_begin[g + 1]; ++e) {
-            if (x.fine_row[e] != m) continue;
-            const int32_t acc = dot_group(w, codes, r, g * kGroupAct,
-                                          x.fine + int64_t{e} * kGroupAct, x.fine_offsets[e]);
-            total += scale_of(g * kGroupAct / group_inputs, r) *
-                     (static_cast<float>(acc) * x.fine_scales[e]);
+        for (int block = 0; !x.wide && block < k_padded / kPeakBlock; ++block) {
+          for (int32_t e = x.peak_begin[block]; e < x.peak_begin[block + 1]; ++e) {
+            if (x.peak_row[e] != m) continue;
+            const int k = block * kPeakBlock;
+            const int32_t acc = dot(k, kPeakBlock, x.peak_codes + int64_t{e} * kPeakBlock);
+            total += (scale_of(k) * x.peak_scales[e]) * static_cast<float>(acc);
           }
         }
         (r < 4 ? low : high)[r & 3] = total;

@@ -23,42 +23,51 @@ OCELLI_INLINE Pairs load_pairs(const int8_t* x) {
 }
 
 struct Simd128 {
-  static constexpr int kTokens = 4;
+  static constexpr int kStreams = 4;
   static constexpr bool kNeedsOffsets = true;
+  template <bool kIsU4, int>
+  static constexpr int cells_at_once() {
+    return kIsU4 ? 1 : 2;
+  }
 
-  template <int T>
-  OCELLI_INLINE static void dot_u4(const uint8_t* cells, const int8_t* x, i32x4 (*out)[2]) {
-    for (int t = 0; t < T; ++t) out[t][0] = out[t][1] = i32x4{};
-    for (int cell = 0; cell < kGroupAct / 8; ++cell) {
-      i16x8 weights[2][4];
-      for (int h = 0; h < 2; ++h) {
-        const u16x8 codes = load<u16x8>(cells + 32 * cell + 16 * h);
-        weights[h][0] = (i16x8)(codes & 15);
-        weights[h][1] = (i16x8)((codes >> 8) & 15);
-        weights[h][2] = (i16x8)((codes >> 4) & 15);
-        weights[h][3] = (i16x8)(codes >> 12);
-      }
-      for (int t = 0; t < T; ++t) {
-        const Pairs a = load_pairs(x + t * kGroupAct + 8 * cell);
-        const Pairs b = load_pairs(x + t * kGroupAct + 8 * cell + 4);
+  template <int R, int S, int kCells, int kStride>
+  OCELLI_INLINE static void add_u4(const uint8_t* const* cells, const int8_t* x, const U32x8&,
+                                   i32x4 (*acc)[S][2]) {
+    for (int cell = 0; cell < kCells; ++cell) {
+      for (int r = 0; r < R; ++r) {
+        i16x8 weights[2][4];
         for (int h = 0; h < 2; ++h) {
-          out[t][h] += (dot_i16x8(weights[h][0], a.even) + dot_i16x8(weights[h][1], a.odd)) +
-                       (dot_i16x8(weights[h][2], b.even) + dot_i16x8(weights[h][3], b.odd));
+          const u16x8 codes = load<u16x8>(cells[r] + kCellBytes * cell + 16 * h);
+          weights[h][0] = (i16x8)(codes & 15);
+          weights[h][1] = (i16x8)((codes >> 8) & 15);
+          weights[h][2] = (i16x8)((codes >> 4) & 15);
+          weights[h][3] = (i16x8)(codes >> 12);
+        }
+        for (int s = 0; s < S; ++s) {
+          const Pairs a = load_pairs(x + s * kStride + 8 * cell);
+          const Pairs b = load_pairs(x + s * kStride + 8 * cell + 4);
+          for (int h = 0; h < 2; ++h) {
+            acc[r][s][h] += (dot_i16x8(weights[h][0], a.even) + dot_i16x8(weights[h][1], a.odd)) +
+                            (dot_i16x8(weights[h][2], b.even) + dot_i16x8(weights[h][3], b.odd));
+          }
         }
       }
     }
   }
 
-  template <int T, int kCells>
-  OCELLI_INLINE static void add_u8(const uint8_t* cells, const int8_t* x, i32x4 (*out)[2]) {
+  template <int R, int S, int kCells, int kStride>
+  OCELLI_INLINE static void add_u8(const uint8_t* const* cells, const int8_t* x, const U32x8&,
+                                   i32x4 (*acc)[S][2]) {
     for (int cell = 0; cell < kCells; ++cell) {
-      const u16x8 low = load<u16x8>(cells + 32 * cell), high = load<u16x8>(cells + 32 * cell + 16);
-      const i16x8 low_even = (i16x8)(low & 255), low_odd = (i16x8)(low >> 8);
-      const i16x8 high_even = (i16x8)(high & 255), high_odd = (i16x8)(high >> 8);
-      for (int t = 0; t < T; ++t) {
-        const Pairs a = load_pairs(x + t * kGroupAct + 4 * cell);
-        out[t][0] += dot_i16x8(low_even, a.even) + dot_i16x8(low_odd, a.odd);
-        out[t][1] += dot_i16x8(high_even, a.even) + dot_i16x8(high_odd, a.odd);
+      for (int r = 0; r < R; ++r) {
+        for (int h = 0; h < 2; ++h) {
+          const u16x8 codes = load<u16x8>(cells[r] + kCellBytes * cell + 16 * h);
+          const i16x8 even = (i16x8)(codes & 255), odd = (i16x8)(codes >> 8);
+          for (int s = 0; s < S; ++s) {
+            const Pairs a = load_pairs(x + s * kStride + 4 * cell);
+            acc[r][s][h] += dot_i16x8(even, a.even) + dot_i16x8(odd, a.odd);
+          }
+        }
       }
     }
   }

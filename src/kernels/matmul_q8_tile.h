@@ -24,14 +24,6 @@ OCELLI_INLINE i32x4 dot_i16x8(i16x8 a, i16x8 b) {
 
 OCELLI_INLINE i32x4 splat_i32(int32_t value) { return i32x4{value, value, value, value}; }
 
-// Eight of 0..255 as floats, without an integer conversion: 2^23 + value has the value in its low
-// bits.
-OCELLI_INLINE F32x8 u8x8_to_f32(const uint8_t* from) {
-  typedef uint8_t u8x8 __attribute__((vector_size(8)));
-  const U32x8 wide = widen(__builtin_convertvector(load<u8x8>(from), u16x8));
-  return {(f32x4)(wide.low | 0x4b000000u) - 0x1p23f, (f32x4)(wide.high | 0x4b000000u) - 0x1p23f};
-}
-
 // Keeps the compiler from rewriting `pointer` as base + index: vector pairs are recognised by one
 // base with constant offsets.
 template <class T>
@@ -40,222 +32,225 @@ OCELLI_INLINE void keep_pointer(T*& pointer) {
 }
 
 inline constexpr int kPanelRows = 64;  // rows whose codes stay in the cache while tiles pass by
-inline constexpr int kFineTokens = 4;
 
-struct TileQ8 {
+// Tiles that follow each other in memory.
+struct TilesQ8 {
   const uint8_t* codes;
-  const uint16_t* scales;  // [groups, 8] f16
-  const uint8_t* zeros;    // [groups, 8], u4 only
+  const uint16_t* scales;  // [tiles, groups, 8] f16
+  const uint8_t* zeros;    // [tiles, groups, 8], u4 only
   int groups;
-  int groups_ahead;  // from here to what is needed next, the following tile; 0: none follows
 };
 
-// Brings the cache line at `from` nearer; WebAssembly has no other way to say so. Reading memory in
-// order alone leaves a CPU waiting: README.md, "One row".
-OCELLI_INLINE void touch(const void* from) { (void)*static_cast<const volatile uint8_t*>(from); }
-
 template <bool kIsU4>
-inline constexpr int kCellBytes = kGroupAct * (kIsU4 ? 4 : 8);  // codes of 32 inputs x 8 rows
+inline constexpr int kGroup = kIsU4 ? kGroupU4 : kGroupU8;
+inline constexpr int kCellBytes = 32;  // one cell: 8 rows x 8 inputs of u4 or 4 of u8
+template <bool kIsU4>
+inline constexpr int kCellInputs = kIsU4 ? 8 : 4;
 
-// What add_u8 adds to: the tokens' offsets, or 0 where the tier takes code - 128 itself.
-template <class Tier, int T>
-OCELLI_INLINE void start_u8(const int32_t* offsets, i32x4 (*acc)[2]) {
-  for (int t = 0; t < T; ++t) {
-    acc[t][0] = acc[t][1] = Tier::kNeedsOffsets ? splat_i32(offsets[t]) : i32x4{};
+// 15 in every byte. From memory, because V8 would make the constant anew in each iteration.
+OCELLI_INLINE U32x8 nibble_masks() {
+  alignas(16) static const uint32_t kMasks[8] = {0x0f0f0f0f, 0x0f0f0f0f, 0x0f0f0f0f, 0x0f0f0f0f,
+                                                 0x0f0f0f0f, 0x0f0f0f0f, 0x0f0f0f0f, 0x0f0f0f0f};
+  const uint32_t* from = kMasks;
+  keep_pointer(from);
+  return {load<u32x4>(from), load<u32x4>(from + 4)};
+}
+
+// acc of S streams = -zero * sum of their codes, in the 8 rows that `zeros` belong to.
+template <int S>
+OCELLI_INLINE void start_u4(const uint8_t* zeros, const int32_t* sums, i32x4 (*acc)[2]) {
+  typedef uint8_t u8x8 __attribute__((vector_size(8)));
+  const U32x8 zero = widen(__builtin_convertvector(load<u8x8>(zeros), u16x8));
+  for (int s = 0; s < S; ++s) {
+    // The upper halves of the sums meet zeros; the lower ones hold them: |sum| <= 128 * 128.
+    const i16x8 sum = (i16x8)splat_i32(sums[s]);
+    acc[s][0] = dot_i16x8((i16x8)zero.low, sum);
+    acc[s][1] = dot_i16x8((i16x8)zero.high, sum);
   }
 }
 
-// acc[t][h], lane r: the exact sum over 32 inputs for row 4h + r and token t; tokens lie side by
-// side. u4: code * x. u8: (code - 128) * x, from offsets, the tokens' -128 * sum(x).
-template <class Tier, bool kIsU4, int T>
-OCELLI_INLINE void dot_group(const uint8_t* cells, const int8_t* x, const int32_t* offsets,
-                             i32x4 (*acc)[2]) {
-  if constexpr (kIsU4) {
-    Tier::template dot_u4<T>(cells, x, acc);
-  } else {
-    start_u8<Tier, T>(offsets, acc);
-    Tier::template add_u8<T, kGroupAct / 4>(cells, x, acc);
-  }
+// acc of S streams = -128 * sum of their codes, or 0 where the tier takes code - 128 itself.
+template <class Tier, int S>
+OCELLI_INLINE void start_u8(const int32_t* sums, i32x4 (*acc)[2]) {
+  for (int s = 0; s < S; ++s)
+    acc[s][0] = acc[s][1] = Tier::kNeedsOffsets ? splat_i32(sums[s]) << 7 : i32x4{};
 }
 
-// T tokens from row m on against one tile, without fine passes and bias.   y  // T rows of 8
-template <class Tier, bool kIsU4, int T>
-OCELLI_NOINLINE void tile_rows(const TileQ8& tile, const QuantizedRows& x, int m, float* y,
+// What an output takes from its streams' sums: 256 * high + low where they are two.
+template <bool kWide>
+OCELLI_INLINE f32x4 joined(const i32x4 (*acc)[2], int n, int h) {
+  if constexpr (kWide)
+    return __builtin_convertvector(acc[2 * n][h] + (acc[2 * n + 1][h] << 8), f32x4);
+  else
+    return __builtin_convertvector(acc[n][h], f32x4);
+}
+
+// Rows from m on, as many as S streams are, against R tiles, without peaks and bias. R * S is at
+// most 8: what the registers hold.   y  // rows of 8 * R
+template <class Tier, bool kIsU4, bool kWide, int S, int R>
+OCELLI_NOINLINE void tile_rows(const TilesQ8& tiles, const QuantizedRows& x, int m, float* y,
                                int64_t y_stride) {
-  constexpr int kSteps = (kIsU4 ? kGroupU4 : kGroupU8) / kGroupAct;
-  const uint8_t *cells = tile.codes, *zeros = tile.zeros;
-  const uint8_t* cells_ahead = cells + int64_t{tile.groups_ahead} * kSteps * kCellBytes<kIsU4>;
-  const int64_t side_ahead = int64_t{tile.groups_ahead} * kTileRows;
-  const uint16_t* scales = tile.scales;
-  const int64_t rows = x.rows;
-  const int8_t* codes = x.codes + int64_t{m} * kGroupAct;
-  const float *x_scales = x.scales + m, *sums = x.sums + m;
-  const int32_t* offsets = x.offsets + m;
-  f32x4 total[T][2] = {};
-  for (int g = 0; g < tile.groups; ++g) {
-    f32x4 group[T][2] = {};
+  constexpr int kRows = kWide ? S / 2 : S;
+  constexpr int kCells = Tier::template cells_at_once<kIsU4, S * R>();
+  constexpr int kSteps = kGroup<kIsU4> / kCellInputs<kIsU4> / kCells;
+  const int groups = tiles.groups, side = groups * kTileRows;
+  const int64_t streams = x.streams(), rows = x.rows;
+  const int64_t first = kWide ? 2 * m : m;
+  const uint8_t* cells[R];
+  for (int r = 0; r < R; ++r)
+    cells[r] = tiles.codes + int64_t{r} * groups * kGroup<kIsU4> * kTileRows / (kIsU4 ? 2 : 1);
+  const uint8_t* zeros = tiles.zeros;
+  const uint16_t* scales = tiles.scales;
+  const int8_t* codes = x.codes + first * kGroupAct;
+  const float* x_scales = x.scales + m;
+  const int32_t* sums = (kIsU4 ? x.sums : x.block_sums) + first;
+  const U32x8 masks = nibble_masks();
+  f32x4 total[R][kRows][2] = {};
+  for (int g = 0; g < groups;) {
+    const int end = std::min(g + kGroupAct / kGroup<kIsU4>, groups);
+    for (; g < end; ++g) {
+      i32x4 acc[R][S][2];
+      if constexpr (kIsU4) {
+        for (int r = 0; r < R; ++r) start_u4<S>(zeros + r * side, sums, acc[r]);
+        zeros += kTileRows;
+        sums += streams;
+      } else {
+        int32_t both[S];
+        for (int s = 0; s < S; ++s) both[s] = sums[s] + sums[streams + s];
+        for (int r = 0; r < R; ++r) start_u8<Tier, S>(both, acc[r]);
+        sums += 2 * streams;
+      }
 #pragma clang loop unroll(disable)
-    for (int step = 0; step < kSteps; ++step) {
-      keep_pointer(cells);
-      if constexpr (T <= 2) {
-        for (int line = 0; line < kCellBytes<kIsU4>; line += 64) touch(cells_ahead + line);
-        cells_ahead += kCellBytes<kIsU4>;
+      for (int step = 0; step < kSteps; ++step) {
+        for (int r = 0; r < R; ++r) keep_pointer(cells[r]);
+        if constexpr (kIsU4)
+          Tier::template add_u4<R, S, kCells, kGroupAct>(cells, codes, masks, acc);
+        else
+          Tier::template add_u8<R, S, kCells, kGroupAct>(cells, codes, masks, acc);
+        for (int r = 0; r < R; ++r) cells[r] += kCells * kCellBytes;
+        codes += kCells * kCellInputs<kIsU4>;
       }
-      i32x4 acc[T][2];
-      dot_group<Tier, kIsU4, T>(cells, codes, offsets, acc);
-      for (int t = 0; t < T; ++t) {
-        const float scale = x_scales[t];
-        group[t][0] += __builtin_convertvector(acc[t][0], f32x4) * scale;
-        group[t][1] += __builtin_convertvector(acc[t][1], f32x4) * scale;
+      for (int r = 0; r < R; ++r) {
+        const F32x8 scale = scales_to_f32(scales + r * side);
+        for (int n = 0; n < kRows; ++n) {
+          const float x_scale = x_scales[n];
+          total[r][n][0] += (scale.low * x_scale) * joined<kWide>(acc[r], n, 0);
+          total[r][n][1] += (scale.high * x_scale) * joined<kWide>(acc[r], n, 1);
+        }
       }
-      cells += kCellBytes<kIsU4>;
-      codes += rows * kGroupAct;
-      x_scales += rows;
-      offsets += rows;
+      scales += kTileRows;
     }
-    const F32x8 scale = scales_to_f32(scales);
-    if constexpr (T <= 2) {
-      touch(scales + side_ahead);
-      if constexpr (kIsU4) touch(zeros + side_ahead);
-    }
-    scales += kTileRows;
-    if constexpr (kIsU4) {
-      const F32x8 zero = u8x8_to_f32(zeros);
-      for (int t = 0; t < T; ++t) {
-        const float sum = sums[t];
-        group[t][0] -= zero.low * sum;
-        group[t][1] -= zero.high * sum;
-      }
-      zeros += kTileRows;
-      sums += rows;
-    }
-    for (int t = 0; t < T; ++t) {
-      total[t][0] += scale.low * group[t][0];
-      total[t][1] += scale.high * group[t][1];
-    }
+    codes += (streams - 1) * kGroupAct;
+    x_scales += rows;
   }
-  for (int t = 0; t < T; ++t) {
-    store(y + t * y_stride, total[t][0]);
-    store(y + t * y_stride + 4, total[t][1]);
+  for (int r = 0; r < R; ++r) {
+    for (int n = 0; n < kRows; ++n) {
+      store(y + n * y_stride + kTileRows * r, total[r][n][0]);
+      store(y + n * y_stride + kTileRows * r + 4, total[r][n][1]);
+    }
   }
 }
 
-// y of T tokens += the fine passes of the dense groups.
-template <class Tier, bool kIsU4, int T>
-OCELLI_NOINLINE void dense_fine_rows(const TileQ8& tile, const QuantizedRows& x, int m, float* y,
-                                     int64_t y_stride) {
-  constexpr int kSteps = (kIsU4 ? kGroupU4 : kGroupU8) / kGroupAct;
-  const uint8_t* cells = tile.codes;
-  const uint16_t* scales = tile.scales;
-  const int64_t rows = x.rows;
-  const int8_t* codes = x.fine + int64_t{m} * kGroupAct;
-  const float* x_scales = x.fine_scales + m;
-  const int32_t* offsets = x.fine_offsets + m;
-  // Activations are padded to 128 inputs, u8 weights to 64.
-  const int groups = std::min(x.dense_groups, tile.groups * kSteps);
-  f32x4 total[T][2];
-  for (int t = 0; t < T; ++t) {
-    total[t][0] = load<f32x4>(y + t * y_stride);
-    total[t][1] = load<f32x4>(y + t * y_stride + 4);
+// y of S rows += the peaks of one block, entries from `entry` on.
+template <class Tier, bool kIsU4, int S>
+OCELLI_INLINE void add_peaks(const uint8_t* cells, const uint16_t* scales, const uint8_t* zeros,
+                             const U32x8& masks, const QuantizedRows& x, int32_t entry, int m,
+                             float* y, int64_t y_stride) {
+  constexpr int kCells = kPeakBlock / kCellInputs<kIsU4>;
+  i32x4 acc[1][S][2];
+  const int8_t* codes = x.peak_codes + int64_t{entry} * kPeakBlock;
+  if constexpr (kIsU4) {
+    start_u4<S>(zeros, x.peak_sums + entry, acc[0]);
+    Tier::template add_u4<1, S, kCells, kPeakBlock>(&cells, codes, masks, acc);
+  } else {
+    start_u8<Tier, S>(x.peak_sums + entry, acc[0]);
+    Tier::template add_u8<1, S, kCells, kPeakBlock>(&cells, codes, masks, acc);
   }
-  for (int g = 0; g < groups; g += kSteps) {
-    const F32x8 scale = scales_to_f32(scales);
-    const int steps = std::min(kSteps, groups - g);
-#pragma clang loop unroll(disable)
-    for (int step = 0; step < steps; ++step) {
-      keep_pointer(cells);
-      i32x4 acc[T][2];
-      dot_group<Tier, kIsU4, T>(cells, codes, offsets, acc);
-      for (int t = 0; t < T; ++t) {
-        const float x_scale = x_scales[t];
-        total[t][0] += scale.low * (__builtin_convertvector(acc[t][0], f32x4) * x_scale);
-        total[t][1] += scale.high * (__builtin_convertvector(acc[t][1], f32x4) * x_scale);
-      }
-      cells += kCellBytes<kIsU4>;
-      codes += rows * kGroupAct;
-      x_scales += rows;
-      offsets += rows;
-    }
-    scales += kTileRows;
-  }
-  for (int t = 0; t < T; ++t) {
-    store(y + t * y_stride, total[t][0]);
-    store(y + t * y_stride + 4, total[t][1]);
-  }
-}
-
-// y of T tokens += the fine passes of one group, entries from `entry` on.
-template <class Tier, bool kIsU4, int T>
-OCELLI_INLINE void add_fine(const uint8_t* cells, const uint16_t* scales, const QuantizedRows& x,
-                            int32_t entry, int m, float* y, int64_t y_stride) {
-  i32x4 acc[T][2];
-  dot_group<Tier, kIsU4, T>(cells, x.fine + int64_t{entry} * kGroupAct, x.fine_offsets + entry,
-                            acc);
   const F32x8 scale = scales_to_f32(scales);
-  for (int t = 0; t < T; ++t) {
-    const float x_scale = x.fine_scales[entry + t];
-    float* to = y + (x.fine_row[entry + t] - m) * y_stride;
-    const f32x4 before_low = load<f32x4>(to), before_high = load<f32x4>(to + 4);
-    store(to, before_low + scale.low * (__builtin_convertvector(acc[t][0], f32x4) * x_scale));
-    store(to + 4, before_high + scale.high * (__builtin_convertvector(acc[t][1], f32x4) * x_scale));
+  for (int s = 0; s < S; ++s) {
+    const float x_scale = x.peak_scales[entry + s];
+    float* to = y + (x.peak_row[entry + s] - m) * y_stride;
+    const f32x4 low = load<f32x4>(to), high = load<f32x4>(to + 4);
+    store(to, low + (scale.low * x_scale) * joined<false>(acc[0], s, 0));
+    store(to + 4, high + (scale.high * x_scale) * joined<false>(acc[0], s, 1));
   }
 }
 
-// The fine passes of rows [m, m + count) against one tile, in the groups that are not dense.
-template <class Tier, bool kIsU4>
-OCELLI_NOINLINE void fine_rows(const TileQ8& tile, const QuantizedRows& x, int m, int count,
-                               float* y, int64_t y_stride) {
-  constexpr int kSteps = (kIsU4 ? kGroupU4 : kGroupU8) / kGroupAct;
-  for (int g = x.dense_groups; g < tile.groups * kSteps; ++g) {
-    int32_t entry = x.fine_begin[g], end = x.fine_begin[g + 1];
-    while (entry < end && x.fine_row[entry] < m) ++entry;
-    while (end > entry && x.fine_row[end - 1] >= m + count) --end;
-    if (entry == end) continue;
-    const uint8_t* cells = tile.codes + int64_t{g} * kCellBytes<kIsU4>;
-    const uint16_t* scales = tile.scales + int64_t{g / kSteps} * kTileRows;
-    for (; entry + kFineTokens <= end; entry += kFineTokens) {
-      add_fine<Tier, kIsU4, kFineTokens>(cells, scales, x, entry, m, y, y_stride);
-    }
-    switch (end - entry) {
-      case 3:
-        add_fine<Tier, kIsU4, 3>(cells, scales, x, entry, m, y, y_stride);
-        break;
-      case 2:
-        add_fine<Tier, kIsU4, 2>(cells, scales, x, entry, m, y, y_stride);
-        break;
-      case 1:
-        add_fine<Tier, kIsU4, 1>(cells, scales, x, entry, m, y, y_stride);
-        break;
-      default:
-        break;
-    }
-  }
-}
-
-// Calls visit.template operator()<T>(t) for tiles of T tokens that cover [0, count).
-template <int kTokens, class F>
-OCELLI_INLINE void for_each_token_tile(int count, F&& visit) {
+// Calls visit.template operator()<T>(t) for tiles of kMost, 4, 2 and 1 that cover [0, count).
+template <int kMost, class F>
+OCELLI_INLINE void for_each_part(int count, F&& visit) {
   int t = 0;
-  if constexpr (kTokens == 8) {
-    for (; t + 8 <= count; t += 8) visit.template operator()<8>(t);
+  for (; t + kMost <= count; t += kMost) visit.template operator()<kMost>(t);
+  if constexpr (kMost > 4) {
+    if (count - t >= 4) visit.template operator()<4>(t), t += 4;
   }
-  for (; t + 4 <= count; t += 4) visit.template operator()<4>(t);
-  if (count - t == 3) visit.template operator()<3>(t);
-  if (count - t == 2) visit.template operator()<2>(t);
-  if (count - t == 1) visit.template operator()<1>(t);
+  if constexpr (kMost > 2) {
+    if (count - t >= 2) visit.template operator()<2>(t), t += 2;
+  }
+  if constexpr (kMost > 1) {
+    if (count - t >= 1) visit.template operator()<1>(t);
+  }
 }
 
-// Rows [m, m + count) against one tile, without the bias.
+// The peaks of rows [m, m + count) against one tile.
 template <class Tier, bool kIsU4>
-OCELLI_INLINE void panel_rows(const TileQ8& tile, const QuantizedRows& x, int m, int count,
+OCELLI_NOINLINE void peak_rows(const TilesQ8& tile, const QuantizedRows& x, int m, int count,
+                               float* y, int64_t y_stride) {
+  constexpr int kBlocks = kGroup<kIsU4> / kPeakBlock;
+  constexpr int kBytes = kPeakBlock / kCellInputs<kIsU4> * kCellBytes;
+  const U32x8 masks = nibble_masks();
+  for (int block = 0; block < tile.groups * kBlocks; ++block) {
+    int32_t entry = x.peak_begin[block], end = x.peak_begin[block + 1];
+    while (entry < end && x.peak_row[entry] < m) ++entry;
+    while (end > entry && x.peak_row[end - 1] >= m + count) --end;
+    if (entry == end) continue;
+    const uint8_t* cells = tile.codes + int64_t{block} * kBytes;
+    const int side = block / kBlocks * kTileRows;
+    const uint8_t* zeros = kIsU4 ? tile.zeros + side : nullptr;
+    for_each_part<4>(end - entry, [&]<int S>(int at) {
+      add_peaks<Tier, kIsU4, S>(cells, tile.scales + side, zeros, masks, x, entry + at, m, y,
+                                y_stride);
+    });
+  }
+}
+
+// Reads one byte of each cache line of a tile, all at once: a CPU then waits for many of them
+// together, where the products would have it wait for few: README.md, "Memory".
+template <bool kIsU4>
+OCELLI_NOINLINE void fetch(const TilesQ8& tile) {
+  const int bytes = tile.groups * kGroup<kIsU4> * kTileRows / (kIsU4 ? 2 : 1);
+  const auto* from = static_cast<const volatile uint8_t*>(tile.codes);
+#pragma clang loop unroll_count(4)
+  for (int at = 0; at < bytes; at += 64) (void)from[at];
+}
+
+// Rows [m, m + count) against R tiles, without the bias.
+template <class Tier, bool kIsU4, bool kWide, int R>
+OCELLI_INLINE void panel_rows(const TilesQ8& tiles, const QuantizedRows& x, int m, int count,
                               float* y, int64_t y_stride) {
-  for_each_token_tile<Tier::kTokens>(count, [&]<int T>(int t) {
-    tile_rows<Tier, kIsU4, T>(tile, x, m + t, y + t * y_stride, y_stride);
-    if (x.dense_groups > 0)
-      dense_fine_rows<Tier, kIsU4, T>(tile, x, m + t, y + t * y_stride, y_stride);
+  constexpr int kRows = std::max(1, Tier::kStreams / R / (kWide ? 2 : 1));
+  for_each_part<kRows>(count, [&]<int T>(int t) {
+    tile_rows<Tier, kIsU4, kWide, kWide ? 2 * T : T, R>(tiles, x, m + t, y + t * y_stride,
+                                                        y_stride);
   });
-  if (x.fine_begin[x.groups()] > x.fine_begin[x.dense_groups])
-    fine_rows<Tier, kIsU4>(tile, x, m, count, y, y_stride);
+}
+
+// The same for a run of tiles, `at_once` of them where there are as many.
+template <class Tier, bool kIsU4, bool kWide>
+void run_rows(const TilesQ8& tiles, int tiles_count, int at_once, const QuantizedRows& x, int m,
+              int count, float* y, int64_t y_stride) {
+  if (tiles_count == at_once) {
+    if (at_once == 4) return panel_rows<Tier, kIsU4, kWide, 4>(tiles, x, m, count, y, y_stride);
+    if (at_once == 2) return panel_rows<Tier, kIsU4, kWide, 2>(tiles, x, m, count, y, y_stride);
+  }
+  const int side = tiles.groups * kTileRows;
+  for (int r = 0; r < tiles_count; ++r) {
+    const TilesQ8 one = {tiles.codes + int64_t{r} * side * kGroup<kIsU4> / (kIsU4 ? 2 : 1),
+                         tiles.scales + r * side, kIsU4 ? tiles.zeros + r * side : nullptr,
+                         tiles.groups};
+    if (count > 1) fetch<kIsU4>(one);
+    panel_rows<Tier, kIsU4, kWide, 1>(one, x, m, count, y + r * kTileRows, y_stride);
+  }
 }
 
 template <class Tier, bool kIsU4>
@@ -263,28 +258,45 @@ void matmul_q8_loops(const Linear& w, int tile_begin, int tile_end, const Quanti
                      int rows, float* y, int64_t y_stride) {
   OCELLI_CHECK(rows <= x.rows && x.k_padded >= w.k_padded());
   const int k_padded = w.k_padded();
-  const int groups = k_padded / (kIsU4 ? kGroupU4 : kGroupU8);
+  const int groups = k_padded / kGroup<kIsU4>;
   const int64_t bytes = tile_bytes(w.format, k_padded);
+  const bool has_peaks = !x.wide && x.peak_begin[x.blocks()] > 0;
   alignas(16) float ragged[kPanelRows * kTileRows];
   for (int m = 0; m < rows; m += kPanelRows) {
     const int count = std::min(kPanelRows, rows - m);
-    for_each_tile(w, tile_begin, tile_end, [&](const LinearPart& part, int tile_in_part, int tile) {
+    const int streams = x.wide ? 2 * count : count;
+    const int at_once = streams > 4 ? 1 : streams > 2 ? 2 : 4;
+    const auto run = [&](const LinearPart& part, int tile_in_part, int tile, int tiles_count) {
       const int64_t group = int64_t{tile_in_part} * groups * kTileRows;
       const uint8_t* at = static_cast<const uint8_t*>(part.codes) + tile_in_part * bytes;
-      const TileQ8 tile_q8 = {at, part.scales + group, kIsU4 ? part.zeros + group : nullptr, groups,
-                              tile_in_part + 1 < part.tiles ? groups : 0};
+      const TilesQ8 tiles = {at, part.scales + group, kIsU4 ? part.zeros + group : nullptr, groups};
       const int n = tile * kTileRows;
       float* to = y + m * y_stride + n;
-      const bool whole = n + kTileRows <= w.n;
+      const bool whole = n + tiles_count * kTileRows <= w.n;
       float* sums = whole ? to : ragged;
       const int64_t stride = whole ? y_stride : kTileRows;
-      panel_rows<Tier, kIsU4>(tile_q8, x, m, count, sums, stride);
-      if (whole && w.bias == nullptr) return;
-      for (int t = 0; t < count; ++t) {
-        const float* sum = sums + t * stride;
-        store_tile(w, tile, load<f32x4>(sum), load<f32x4>(sum + 4), to + t * y_stride - n);
+      if (x.wide)
+        run_rows<Tier, kIsU4, true>(tiles, tiles_count, at_once, x, m, count, sums, stride);
+      else
+        run_rows<Tier, kIsU4, false>(tiles, tiles_count, at_once, x, m, count, sums, stride);
+      for (int r = 0; r < tiles_count; ++r, sums += kTileRows) {
+        if (has_peaks) {
+          const int64_t side = int64_t{r} * groups * kTileRows;
+          const TilesQ8 one = {at + r * bytes, tiles.scales + side,
+                               kIsU4 ? tiles.zeros + side : nullptr, groups};
+          peak_rows<Tier, kIsU4>(one, x, m, count, sums, stride);
+        }
+        if (whole && w.bias == nullptr) continue;
+        for (int t = 0; t < count; ++t) {
+          const float* sum = sums + t * stride;
+          store_tile(w, tile + r, load<f32x4>(sum), load<f32x4>(sum + 4), to + t * y_stride - n);
+        }
       }
-    });
+    };
+    // The last tile may have fewer rows than eight; it goes alone.
+    const int whole_end = std::min(tile_end, w.n / kTileRows);
+    if (tile_begin < whole_end) for_each_run(w, tile_begin, whole_end, at_once, run);
+    if (whole_end < tile_end) for_each_run(w, std::max(tile_begin, whole_end), tile_end, 1, run);
   }
 }
 

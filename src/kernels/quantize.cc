@@ -1,7 +1,8 @@
-// Activations -> int8 codes, scales, sums and the fine pass of quantize.h. Called once per row and
-// layer input; small next to the product that follows.
+// Activations -> the int8 codes, scales and sums of quantize.h. Called once per row and layer
+// input; small next to the product that follows.
 #include "kernels/quantize.h"
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 
@@ -12,24 +13,39 @@
 namespace ocelli {
 namespace {
 
-constexpr int kVectors = kGroupAct / 4;
+constexpr int kBlockVectors = kPeakBlock / 4;
+constexpr int kBlocks = kGroupAct / kPeakBlock;
 constexpr float kTiny = 1e-30f;  // a group below it is zero: 127 / |x| must stay finite
+constexpr float kMax8 = 127.0f;
+constexpr float kMax15 = 32639.0f;  // 256 * 127 + 127
 
-// codes = round(x / scale) for a group whose largest magnitude is `peak`; x becomes the residual.
-OCELLI_INLINE int32_t encode(f32x4* x, float inverse, float scale, int8_t* codes) {
-  i32x4 sum = {};
-  for (int i = 0; i < kVectors; i += 4) {
-    i32x4 whole[4];
+int32_t sum_codes(i32x4 a) { return (a[0] + a[1]) + (a[2] + a[3]); }
+
+// Codes of one block; `high` only where there is one.   x  // [32]
+struct BlockSums {
+  int32_t low, high;
+};
+template <bool kHasHigh>
+OCELLI_INLINE BlockSums encode(const f32x4* x, float inverse, int8_t* low, int8_t* high) {
+  i32x4 low_sum = {}, high_sum = {};
+  for (int i = 0; i < kBlockVectors; i += 4) {
+    i32x4 lows[4], highs[4];
 #pragma clang loop unroll(full)
     for (int j = 0; j < 4; ++j) {
-      const f32x4 rounded = round_small(x[i + j] * inverse);
-      whole[j] = __builtin_convertvector(rounded, i32x4);
-      sum += whole[j];
-      x[i + j] -= rounded * scale;
+      const i32x4 whole = __builtin_convertvector(round_small(x[i + j] * inverse), i32x4);
+      if constexpr (kHasHigh) {
+        highs[j] = (whole + 128) >> 8;
+        lows[j] = whole - (highs[j] << 8);
+        high_sum += highs[j];
+      } else {
+        lows[j] = whole;
+      }
+      low_sum += lows[j];
     }
-    store_i8x16(codes + 4 * i, whole[0], whole[1], whole[2], whole[3]);
+    store_i8x16(low + 4 * i, lows[0], lows[1], lows[2], lows[3]);
+    if constexpr (kHasHigh) store_i8x16(high + 4 * i, highs[0], highs[1], highs[2], highs[3]);
   }
-  return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+  return {sum_codes(low_sum), sum_codes(high_sum)};
 }
 
 float mean_magnitude(const float* x, int k) {
@@ -41,20 +57,48 @@ float mean_magnitude(const float* x, int k) {
   return sum / static_cast<float>(k);
 }
 
+struct Peaks {
+  float blocks[kBlocks];
+  bool finite;
+};
+OCELLI_INLINE Peaks peaks_of(const f32x4* x) {
+  Peaks out;
+  f32x4 total = {};
+  for (int b = 0; b < kBlocks; ++b) {
+    f32x4 peak = {};
+    for (int i = 0; i < kBlockVectors; ++i) {
+      const f32x4 magnitude = abs(x[b * kBlockVectors + i]);
+      peak = max(magnitude, peak);
+      total += magnitude;
+    }
+    out.blocks[b] = std::max(std::max(peak[0], peak[1]), std::max(peak[2], peak[3]));
+  }
+  out.finite = sum_lanes(total) <= std::numeric_limits<float>::max();
+  return out;
+}
+
+// The step of a group: `smooth`, the largest value without a high byte, takes 127, unless 15 bits
+// would then not hold `peak`.
+struct Step {
+  float scale, inverse;
+};
+Step step_of(float smooth, float peak) {
+  if (smooth * (kMax15 / kMax8) >= peak) return {smooth / kMax8, kMax8 / smooth};
+  return {peak / kMax15, kMax15 / peak};
+}
+
 }  // namespace
 
 int64_t quantized_rows_bytes(int rows, int k_padded) {
-  const int64_t groups = k_padded / kGroupAct;
-  const int64_t cells = groups * rows;
-  const int64_t has_fine = (cells + 15) / 16 * 16;
-  const int64_t begins = (groups + 4) / 4 * 4;
-  return 2 * cells * kGroupAct + 4 * (5 * cells + cells / 4 + begins) + has_fine + 16;
+  const int64_t blocks = k_padded / kPeakBlock;
+  const int64_t cells = blocks * rows;
+  const int64_t begins = (blocks + 4) / 4 * 4, has_peak = (cells + 15) / 16 * 16;
+  // codes and peak_codes; scales, sums, block_sums (wide: two of each); peak_row, _scales, _sums.
+  return 2 * cells * kPeakBlock + 4 * (3 * (cells / kBlocks) + 5 * cells + begins) + has_peak + 16;
 }
 
-QuantizedRows quantized_rows_at(void* memory, int rows, int k_padded) {
-  OCELLI_CHECK(rows >= 0 && k_padded > 0 && k_padded % 128 == 0);
-  const int64_t groups = k_padded / kGroupAct;
-  const int64_t cells = groups * rows;
+QuantizedRows quantized_rows_at(void* memory, int rows, int k_padded, ActBits bits) {
+  OCELLI_CHECK(rows >= 0 && k_padded > 0 && k_padded % kGroupAct == 0);
   auto* at = static_cast<uint8_t*>(memory);
   const auto take = [&at](int64_t bytes) {
     uint8_t* from = at;
@@ -64,104 +108,94 @@ QuantizedRows quantized_rows_at(void* memory, int rows, int k_padded) {
   QuantizedRows out;
   out.rows = rows;
   out.k_padded = k_padded;
-  out.codes = reinterpret_cast<int8_t*>(take(cells * kGroupAct));
-  out.fine = reinterpret_cast<int8_t*>(take(cells * kGroupAct));
-  out.scales = reinterpret_cast<float*>(take(4 * cells));
-  out.fine_scales = reinterpret_cast<float*>(take(4 * cells));
-  out.fine_row = reinterpret_cast<int32_t*>(take(4 * cells));
-  out.offsets = reinterpret_cast<int32_t*>(take(4 * cells));
-  out.fine_offsets = reinterpret_cast<int32_t*>(take(4 * cells));
-  out.sums = reinterpret_cast<float*>(take(4 * (cells / 4)));
-  out.fine_begin = reinterpret_cast<int32_t*>(take(4 * (groups + 1)));
-  out.has_fine = take(cells);
+  out.wide = bits == ActBits::k15;
+  const int64_t blocks = out.blocks(), groups = blocks / kBlocks;
+  const int64_t cells = blocks * rows, streams = out.streams();
+  out.codes = reinterpret_cast<int8_t*>(take(blocks * streams * kPeakBlock));
+  out.scales = reinterpret_cast<float*>(take(4 * groups * rows));
+  out.sums = reinterpret_cast<int32_t*>(take(4 * groups * streams));
+  out.block_sums = reinterpret_cast<int32_t*>(take(4 * blocks * streams));
+  if (out.wide) return out;
+  out.peak_codes = reinterpret_cast<int8_t*>(take(cells * kPeakBlock));
+  out.peak_row = reinterpret_cast<int32_t*>(take(4 * cells));
+  out.peak_scales = reinterpret_cast<float*>(take(4 * cells));
+  out.peak_sums = reinterpret_cast<int32_t*>(take(4 * cells));
+  out.peak_begin = reinterpret_cast<int32_t*>(take(4 * (blocks + 1)));
+  out.has_peak = take(cells);
   return out;
 }
 
 OCELLI_NOINLINE void quantize_row(const float* x, int k, QuantizedRows& out, int row,
-                                  float fine_ratio) {
+                                  float peak_ratio) {
   OCELLI_CHECK(row >= 0 && row < out.rows && k <= out.k_padded);
-  const float limit = fine_ratio * mean_magnitude(x, k);
-  float sum = 0.0f;  // of the current 128 inputs
-  for (int g = 0; g < out.groups(); ++g) {
-    const int64_t at = int64_t{g} * out.rows + row;
-    int8_t* codes = out.codes + at * kGroupAct;
-    float scale = 0.0f;
-    int32_t code_sum = 0;
-    out.has_fine[at] = 0;
-
-    f32x4 values[kVectors] = {};
-    const int count = k - g * kGroupAct < kGroupAct ? k - g * kGroupAct : kGroupAct;
-    if (count > 0) std::memcpy(values, x + int64_t{g} * kGroupAct, sizeof(float) * size_t(count));
-    f32x4 peaks = {}, total = {};
-    for (int i = 0; i < kVectors; ++i) {
-      const f32x4 magnitude = abs(values[i]);
-      peaks = max(magnitude, peaks);
-      total += magnitude;
+  const int64_t streams = out.streams();
+  const int64_t stream = out.wide ? 2 * row : row;
+  const float limit = out.wide ? 0.0f : peak_ratio * mean_magnitude(x, k);
+  for (int g = 0; g < out.k_padded / kGroupAct; ++g) {
+    int8_t* low = out.codes + (g * streams + stream) * kGroupAct;
+    const int from = g * kGroupAct, count = std::clamp(k - from, 0, kGroupAct);
+    f32x4 padded[kGroupAct / 4] = {};
+    std::memcpy(padded, x + from, sizeof(float) * static_cast<size_t>(count));
+    const Peaks peaks = peaks_of(padded);
+    float smooth = 0.0f, peak = 0.0f;
+    for (const float block : peaks.blocks) {
+      peak = std::max(peak, block);
+      if (block <= limit) smooth = std::max(smooth, block);
     }
-    float peak = peaks[0];
-    for (int lane = 1; lane < 4; ++lane) peak = peaks[lane] > peak ? peaks[lane] : peak;
-    if (!(sum_lanes(total) <= std::numeric_limits<float>::max())) {
-      std::memset(codes, 0, kGroupAct);
-      scale = std::numeric_limits<float>::quiet_NaN();
-    } else if (peak < kTiny) {
-      std::memset(codes, 0, kGroupAct);
-    } else {
-      scale = peak / 127.0f;
-      code_sum = encode(values, 127.0f / peak, scale, codes);
-      if (peak > limit) {
-        // The residual lies within half a step of the first pass: 254 fine steps make one.
-        const float fine_scale = scale / 254.0f;
-        out.has_fine[at] = 1;
-        out.fine_scales[at] = fine_scale;
-        const int32_t fine_sum =
-            encode(values, 1.0f / fine_scale, fine_scale, out.fine + at * kGroupAct);
-        out.fine_offsets[at] = -kZeroU8 * fine_sum;
-        sum += static_cast<float>(fine_sum) * fine_scale;
+    Step step = {0.0f, 0.0f};
+    if (!peaks.finite)
+      step = {std::numeric_limits<float>::quiet_NaN(), 0.0f};
+    else if (peak >= kTiny)
+      step = step_of(smooth, peak);
+    const bool nothing = step.inverse == 0.0f;
+    out.scales[int64_t{g} * out.rows + row] = step.scale;
+    BlockSums all = {0, 0};
+    for (int b = 0; b < kBlocks; ++b) {
+      const int64_t block = g * kBlocks + b, cell = block * out.rows + row;
+      const bool peaks_here = !nothing && peaks.blocks[b] * step.inverse > kMax8 + 0.25f;
+      const f32x4* values = padded + b * kBlockVectors;
+      int8_t* to = low + b * kPeakBlock;
+      BlockSums sums = {0, 0};
+      if (nothing) {
+        std::memset(to, 0, kPeakBlock);
+        if (out.wide) std::memset(to + kGroupAct, 0, kPeakBlock);
+      } else if (out.wide) {
+        sums = encode<true>(values, step.inverse, to, to + kGroupAct);
+      } else if (peaks_here) {
+        sums = encode<true>(values, step.inverse, to, out.peak_codes + cell * kPeakBlock);
+        out.peak_scales[cell] = 256.0f * step.scale;
+        out.peak_sums[cell] = -sums.high;
+      } else {
+        sums = encode<false>(values, step.inverse, to, nullptr);
       }
+      out.block_sums[block * streams + stream] = -sums.low;
+      if (out.wide) out.block_sums[block * streams + stream + 1] = -sums.high;
+      if (!out.wide) out.has_peak[cell] = peaks_here;
+      all.low += sums.low;
+      all.high += sums.high;
     }
-    out.scales[at] = scale;
-    out.offsets[at] = -kZeroU8 * code_sum;
-    sum += static_cast<float>(code_sum) * scale;
-    if (g % 4 == 3) {
-      out.sums[int64_t{g / 4} * out.rows + row] = sum;
-      sum = 0.0f;
-    }
+    out.sums[g * streams + stream] = -all.low;
+    if (out.wide) out.sums[g * streams + stream + 1] = -all.high;
   }
 }
 
-OCELLI_NOINLINE void fill_fine(QuantizedRows& x) {
-  for (int64_t at = 0; at < int64_t{x.groups()} * x.rows; ++at) {
-    if (x.has_fine[at]) continue;
-    std::memset(x.fine + at * kGroupAct, 0, kGroupAct);
-    x.fine_scales[at] = 0.0f;
-    x.fine_offsets[at] = 0;
-    x.has_fine[at] = 1;
-  }
-}
-
-OCELLI_NOINLINE void gather_fine(QuantizedRows& x) {
-  const int groups = x.groups();
-  const int64_t cells = int64_t{groups} * x.rows;
-  int64_t count = 0;
-  for (int64_t at = 0; at < cells; ++at) count += x.has_fine[at];
-  if (count > cells / 2) fill_fine(x);  // dense groups are the faster ones
+OCELLI_NOINLINE void gather_peaks(QuantizedRows& x) {
+  if (x.wide) return;
   int32_t entries = 0;
-  x.dense_groups = 0;
-  for (int g = 0; g < groups; ++g) {
-    x.fine_begin[g] = entries;
-    if (entries == g * x.rows) x.dense_groups = g;
+  for (int block = 0; block < x.blocks(); ++block) {
+    x.peak_begin[block] = entries;
     for (int row = 0; row < x.rows; ++row) {
-      const int64_t at = int64_t{g} * x.rows + row;
-      if (!x.has_fine[at]) continue;
+      const int64_t at = int64_t{block} * x.rows + row;
+      if (!x.has_peak[at]) continue;
       // An entry never lies behind the place it comes from.
-      std::memmove(x.fine + int64_t{entries} * kGroupAct, x.fine + at * kGroupAct, kGroupAct);
-      x.fine_scales[entries] = x.fine_scales[at];
-      x.fine_offsets[entries] = x.fine_offsets[at];
-      x.fine_row[entries++] = row;
+      std::memmove(x.peak_codes + int64_t{entries} * kPeakBlock, x.peak_codes + at * kPeakBlock,
+                   kPeakBlock);
+      x.peak_scales[entries] = x.peak_scales[at];
+      x.peak_sums[entries] = x.peak_sums[at];
+      x.peak_row[entries++] = row;
     }
   }
-  x.fine_begin[groups] = entries;
-  if (entries == groups * x.rows) x.dense_groups = groups;
+  x.peak_begin[x.blocks()] = entries;
 }
 
 }  // namespace ocelli

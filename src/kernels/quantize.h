@@ -1,54 +1,60 @@
-// Activations as int8: one f32 scale per 32 inputs, and for the groups that peak a second int8 pass
-// ("fine": the residual quantised again, 15 bits together). Made once per layer input by `model`,
-// read by matmul_q8. Surprise: the order is group by group, not row by row, so that the tokens of a
-// tile lie side by side; fine groups are stored densely, because few rows of a group have one.
+// Activations as int8: one f32 scale per 128 inputs, as many as share a weight scale, so that a
+// whole group is summed in integers. Made once per layer input by `model`, read by matmul_q8.
+// Surprise: 15-bit values are two int8 streams, value = 256 * high + low; "wide" rows have both
+// everywhere, the others have the high one only for the blocks of 32 inputs that peak, packed
+// apart. And the order is group by group, not row by row: the tokens of a tile lie side by side.
 #pragma once
 
 #include <cstdint>
 
 namespace ocelli {
 
-// A group gets the fine pass when its max|x| > ratio * mean|x| of the whole row: what counts is the
-// error that a group adds to the row's sum, so a peak among small values needs nothing, a peak
-// above the row does. What each layer's input costs and gains: README.md.
-inline constexpr float kFineAll = 0.0f;  // attention inputs, merger, head: little work, most error
-inline constexpr float kFinePeaks = 8.0f;  // the rest
-
-struct QuantizedRows {
-  int rows = 0;                 // of every array below
-  int k_padded = 0;             // a multiple of 128
-  int8_t* codes = nullptr;      // [k_padded/32, rows, 32] in -127..127
-  float* scales = nullptr;      // [k_padded/32, rows]
-  int32_t* offsets = nullptr;   // [k_padded/32, rows] -128 * sum of the codes: what u8's zero takes
-  float* sums = nullptr;        // [k_padded/128, rows] sum of the quantised values, fine ones too
-  uint8_t* has_fine = nullptr;  // [k_padded/32, rows]
-  // Entries: the fine groups in the order of (group, row), see gather_fine.
-  int dense_groups = 0;             // so many groups, from the first on, have one for every row
-  int32_t* fine_begin = nullptr;    // [k_padded/32 + 1] first entry of each group
-  int32_t* fine_row = nullptr;      // [entries]
-  int8_t* fine = nullptr;           // [entries, 32] in -127..127
-  float* fine_scales = nullptr;     // [entries]
-  int32_t* fine_offsets = nullptr;  // [entries] as offsets
-
-  int groups() const { return k_padded / 32; }
+// What each layer's input costs and gains: README.md.
+enum class ActBits : uint8_t {
+  k15,  // attention inputs, merger, head: little work, most of the error
+  k8,   // the rest: 8 bits, 15 in the blocks that peak
 };
 
-// Bytes for `rows` rows; k_padded is a multiple of 128.
+// A block peaks when its max|x| > kPeakRatio * mean|x| of the whole row: what counts is the error
+// that it adds to the row's sum, so a peak among small values needs nothing, one above the row
+// does.
+inline constexpr float kPeakRatio = 8.0f;
+inline constexpr int kPeakBlock = 32;
+
+struct QuantizedRows {
+  int rows = 0;
+  int k_padded = 0;               // a multiple of 128
+  bool wide = false;              // two streams a row: 2 * row is the low one, 2 * row + 1 the high
+  int8_t* codes = nullptr;        // [k_padded/128, streams, 128]
+  float* scales = nullptr;        // [k_padded/128, rows]
+  int32_t* sums = nullptr;        // [k_padded/128, streams] minus the sum of the codes
+  int32_t* block_sums = nullptr;  // [k_padded/32, streams] the same for blocks
+  // Of rows that are not wide: entries are the high bytes of the blocks that peak, in the order of
+  // (block, row), see gather_peaks.
+  uint8_t* has_peak = nullptr;    // [k_padded/32, rows]
+  int32_t* peak_begin = nullptr;  // [k_padded/32 + 1] first entry of each block
+  int32_t* peak_row = nullptr;    // [entries]
+  int8_t* peak_codes = nullptr;   // [entries, 32]
+  float* peak_scales = nullptr;   // [entries] 256 * the group's scale
+  int32_t* peak_sums = nullptr;   // [entries] minus the sum of the codes
+
+  int streams() const { return wide ? 2 * rows : rows; }
+  int blocks() const { return k_padded / kPeakBlock; }
+};
+
+// Bytes for `rows` rows, wide or not; k_padded is a multiple of 128.
 int64_t quantized_rows_bytes(int rows, int k_padded);
 // Lays the arrays out in `memory` (16-byte aligned, quantized_rows_bytes bytes).
-QuantizedRows quantized_rows_at(void* memory, int rows, int k_padded);
+QuantizedRows quantized_rows_at(void* memory, int rows, int k_padded, ActBits bits);
 
 // Quantises x // [k] f32 into row `row`; inputs k..k_padded become zeros. A group with a value that
 // is not finite gets the scale NaN, so the damage shows in the result instead of hiding. Rows may
 // be quantised by different threads.
-void quantize_row(const float* x, int k, QuantizedRows& out, int row, float fine_ratio);
+void quantize_row(const float* x, int k, QuantizedRows& out, int row,
+                  float peak_ratio = kPeakRatio);
 
-// Gives the groups without a fine pass one of zeros, which changes no bit of a sum. Before
-// gather_fine.
-void fill_fine(QuantizedRows& x);
-
-// Packs the fine groups of all rows into entries. Once, after every row is quantised: until then
-// the fine arrays hold them sparsely at [group, row].
-void gather_fine(QuantizedRows& x);
+// Packs the peaks of all rows into entries. Once, after every row is quantised: until then the
+// arrays hold them sparsely at [block, row].
+void gather_peaks(QuantizedRows& x);
 
 }  // namespace ocelli

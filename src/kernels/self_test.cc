@@ -28,7 +28,7 @@ class Random {
   volatile uint32_t state_ = 20260101u;  // volatile: not foldable
 };
 
-bool equal_tiers(WeightFormat format, Random& random) {
+bool equal_tiers(WeightFormat format, ActBits bits, Random& random) {
   const bool u4 = format == WeightFormat::kU4;
   Linear w;
   w.format = format;
@@ -45,20 +45,22 @@ bool equal_tiers(WeightFormat format, Random& random) {
   w.parts = {{0, tiles, codes.data(), scales.data(), u4 ? zeros.data() : nullptr}};
 
   std::vector<uint64_t> memory(size_t(quantized_rows_bytes(kRows, kInputs)) / 8 + 2);
-  QuantizedRows x = quantized_rows_at(memory.data(), kRows, kInputs);
+  QuantizedRows x = quantized_rows_at(memory.data(), kRows, kInputs, bits);
   std::vector<float> values(kInputs);
   for (int m = 0; m < kRows; ++m) {
     for (float& value : values) value = static_cast<float>(random.next() % 2001u) * 1e-3f - 1.0f;
-    if (m % 3 == 2) values[37] = 800.0f;  // outliers: these rows have a fine pass
-    quantize_row(values.data(), kInputs, x, m, kFinePeaks);
+    if (m % 3 == 2) values[37] = 800.0f;  // outliers: these rows have peaks
+    quantize_row(values.data(), kInputs, x, m);
   }
-  gather_fine(x);
+  gather_peaks(x);
   // The extremes of both operands, where a saturating or signed reading would show.
+  const int64_t streams = x.streams();
   for (int g = 0; g < 2; ++g) {
-    const int code = g == 0 ? 127 : -127;
-    const int64_t at = int64_t{g} * kRows;
-    std::memset(x.codes + at * kGroupAct, code, kRows * kGroupAct);
-    for (int m = 0; m < kRows; ++m) x.offsets[at + m] = -kZeroU8 * kGroupAct * code;
+    const int code = g == 0 ? 127 : -128;
+    std::memset(x.codes + g * streams * kGroupAct, code, size_t(streams) * kGroupAct);
+    for (int64_t s = 0; s < streams; ++s) x.sums[g * streams + s] = -kGroupAct * code;
+    for (int64_t s = 0; s < streams * kGroupAct / kPeakBlock; ++s)
+      x.block_sums[g * streams * kGroupAct / kPeakBlock + s] = -kPeakBlock * code;
   }
   std::memset(codes.data(), 255, 2 * kGroupAct * (u4 ? 4 : 8));
 
@@ -80,8 +82,12 @@ bool equal_tiers(WeightFormat format, Random& random) {
 
 bool kernels_self_test() {
   Random random;
-  return equal_tiers(WeightFormat::kU4, random) && equal_tiers(WeightFormat::kU8, random) &&
-         kernels_fingerprint() == kKernelsFingerprint;
+  for (WeightFormat format : {WeightFormat::kU4, WeightFormat::kU8}) {
+    for (ActBits bits : {ActBits::k8, ActBits::k15}) {
+      if (!equal_tiers(format, bits, random)) return false;
+    }
+  }
+  return kernels_fingerprint() == kKernelsFingerprint;
 }
 
 }  // namespace ocelli

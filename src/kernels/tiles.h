@@ -10,16 +10,31 @@
 
 namespace ocelli {
 
-// Calls visit(part, tile_in_part, tile) for each tile in [tile_begin, tile_end), in order.
+// Calls visit(part, tile_in_part, tile, count) for runs of at most `most` tiles that cover
+// [tile_begin, tile_end), in order. The tiles of a run follow each other in memory.
 template <class F>
-OCELLI_INLINE void for_each_tile(const Linear& w, int tile_begin, int tile_end, F&& visit) {
+OCELLI_INLINE void for_each_run(const Linear& w, int tile_begin, int tile_end, int most,
+                                F&& visit) {
   OCELLI_CHECK(tile_begin >= 0 && tile_end <= w.tiles());
   int tile = tile_begin;
   for (const LinearPart& part : w.parts) {
     const int end = std::min(part.tile_begin + part.tiles, tile_end);
-    for (; tile >= part.tile_begin && tile < end; ++tile) visit(part, tile - part.tile_begin, tile);
+    while (tile >= part.tile_begin && tile < end) {
+      const int count = std::min(most, end - tile);
+      visit(part, tile - part.tile_begin, tile, count);
+      tile += count;
+    }
   }
   OCELLI_CHECK(tile >= tile_end);
+}
+
+// Calls visit(part, tile_in_part, tile) for each tile in [tile_begin, tile_end), in order.
+template <class F>
+OCELLI_INLINE void for_each_tile(const Linear& w, int tile_begin, int tile_end, F&& visit) {
+  for_each_run(w, tile_begin, tile_end, 1,
+               [&](const LinearPart& part, int tile_in_part, int tile, int) {
+                 visit(part, tile_in_part, tile);
+               });
 }
 
 // A tile's eight weight scales, f16 -> f32. Exact for scales that are finite and not negative, as

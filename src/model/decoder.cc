@@ -122,7 +122,7 @@ void Decoder::layer(int index, int rows, std::span<const RowRun> runs, KvPool& p
 
   const ProjectionOutput qkv[] = {
       {&w.q, q_.data(), q_width}, {&w.k, k_.data(), kv_width}, {&w.v, v_.data(), kv_width}};
-  projection_.run(normed, rows, hidden, qkv, kFineAll, [&](int64_t row) {
+  projection_.run(normed, rows, hidden, qkv, ActBits::k15, [&](int64_t row) {
     add_and_norm(row, index > 0, w.input_norm);
   });  // [T, H*C] [T, K*C] [T, K*C]
   KvBalance* balance = nullptr;
@@ -149,15 +149,15 @@ void Decoder::layer(int index, int rows, std::span<const RowRun> runs, KvPool& p
   });
   attention(kv, runs);  // [T, H*C]
   const ProjectionOutput o[] = {{&w.o, normed, hidden}};
-  projection_.run(mixed_.data(), rows, q_width, o, kFineAll, [&](int64_t row) {
+  projection_.run(mixed_.data(), rows, q_width, o, ActBits::k15, [&](int64_t row) {
     if (balance) multiply(mixed_.data() + row * q_width, balance->out.data(), q_width);
   });  // [T, D]
 
   const ProjectionOutput gate_up[] = {{&w.gate, gate_.data(), ffn}, {&w.up, up_.data(), ffn}};
-  projection_.run(normed, rows, hidden, gate_up, kFinePeaks,
+  projection_.run(normed, rows, hidden, gate_up, ActBits::k8,
                   [&](int64_t row) { add_and_norm(row, true, w.post_norm); });  // [T, F] [T, F]
   const ProjectionOutput down[] = {{&w.down, normed, hidden}};
-  projection_.run(gate_.data(), rows, ffn, down, kFinePeaks, [&](int64_t row) {
+  projection_.run(gate_.data(), rows, ffn, down, ActBits::k8, [&](int64_t row) {
     float* gate = gate_.data() + row * ffn;
     silu_mul(gate, up_.data() + row * ffn, ffn, gate);
   });  // [T, D]
@@ -197,7 +197,7 @@ bool Decoder::advance(std::span<const RowRun> runs, KvPool& kv, std::span<const 
   }
   const ProjectionOutput head[] = {
       {&weights_->lm_head, logits_.data(), round_up(config_->vocab, kTileRows)}};
-  projection_.run(normed_.data(), static_cast<int>(logit_rows.size()), hidden, head, kFineAll,
+  projection_.run(normed_.data(), static_cast<int>(logit_rows.size()), hidden, head, ActBits::k15,
                   [&](int64_t row) { add_and_norm(row, true, weights_->norm); });  // [S, V]
   return true;
 }
@@ -214,7 +214,7 @@ void Decoder::warm_up(int rows, const int32_t* blocks, KvPool& kv) {
   // The head itself may not be there yet; the embedding has its shape and, so far, its format.
   const ProjectionOutput head[] = {
       {&weights_->embed, logits_.data(), round_up(config_->vocab, kTileRows)}};
-  projection_.run(normed_.data(), 1, config_->hidden, head, kFineAll, [](int64_t) {});
+  projection_.run(normed_.data(), 1, config_->hidden, head, ActBits::k15, [](int64_t) {});
 }
 
 void Decoder::exchange(ParkedRows& parked) {

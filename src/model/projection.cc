@@ -14,7 +14,7 @@ bool is_packed(const Linear& weights) {
 }  // namespace
 
 int64_t Projection::scratch_bytes(int rows_max, int k_max) {
-  return quantized_rows_bytes(rows_max, round_up(k_max, kGroupU4));
+  return quantized_rows_bytes(rows_max, round_up(k_max, kGroupAct));
 }
 
 Result<Projection> Projection::make(Pool& pool, bool fast, int rows_max, int k_max) {
@@ -28,17 +28,18 @@ Result<Projection> Projection::make(Pool& pool, bool fast, int rows_max, int k_m
   return projection;
 }
 
-QuantizedRows Projection::codes_for(int rows, std::span<const ProjectionOutput> outputs) {
+QuantizedRows Projection::codes_for(int rows, std::span<const ProjectionOutput> outputs,
+                                    ActBits bits) {
   for (const ProjectionOutput& output : outputs) {
     if (fast_ && is_packed(*output.weights))
-      return quantized_rows_at(scratch_.data(), rows, round_up(output.weights->k, kGroupU4));
+      return quantized_rows_at(scratch_.data(), rows, round_up(output.weights->k, kGroupAct), bits);
   }
   return {};
 }
 
 void Projection::multiply(const float* x, int rows, int64_t x_stride,
                           std::span<const ProjectionOutput> outputs, QuantizedRows& codes) {
-  if (codes.rows > 0) gather_fine(codes);
+  if (codes.rows > 0) gather_peaks(codes);
   int64_t tiles_total = 0;
   for (const ProjectionOutput& output : outputs) tiles_total += output.weights->tiles();
   // The tiles of all outputs form one range, so one dispatch serves them all.

@@ -25,19 +25,18 @@ class Projection {
   // fast: packed weights meet int8 activations; otherwise everything is f32.
   static Result<Projection> make(Pool& pool, bool fast, int rows_max, int k_max);
 
-  // y = x W^T + bias for every output. x [rows, x_stride]; all weights have the same k. fine_ratio:
-  // kFineAll or kFinePeaks, for int8 activations. prepare(row) makes row `row` of x, on the thread
+  // y = x W^T + bias for every output. x [rows, x_stride]; all weights have the same k. bits: of
+  // int8 activations. prepare(row) makes row `row` of x, on the thread
   // that quantises it next: norms and sums of rows belong there, while a row is in the cache.
   template <class F>
   void run(const float* x, int rows, int64_t x_stride, std::span<const ProjectionOutput> outputs,
-           float fine_ratio, F&& prepare) {
-    QuantizedRows codes = codes_for(rows, outputs);
+           ActBits bits, F&& prepare) {
+    QuantizedRows codes = codes_for(rows, outputs, bits);
     const int k = outputs[0].weights->k;
     pool_->parallel(rows, [&](int, int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {
         prepare(row);
-        if (codes.rows > 0)
-          quantize_row(x + row * x_stride, k, codes, static_cast<int>(row), fine_ratio);
+        if (codes.rows > 0) quantize_row(x + row * x_stride, k, codes, static_cast<int>(row));
       }
     });
     multiply(x, rows, x_stride, outputs, codes);
@@ -46,7 +45,7 @@ class Projection {
 
  private:
   // Where rows are quantised to; no rows when no output takes int8 activations.
-  QuantizedRows codes_for(int rows, std::span<const ProjectionOutput> outputs);
+  QuantizedRows codes_for(int rows, std::span<const ProjectionOutput> outputs, ActBits bits);
   void multiply(const float* x, int rows, int64_t x_stride,
                 std::span<const ProjectionOutput> outputs, QuantizedRows& codes);
 

@@ -265,7 +265,7 @@ void VisionJob::embed(int64_t begin, int64_t rows) {
     patches_(begin + from, begin + to, tower_->normed_.data() + from * width);
   });
   const ProjectionOutput out[] = {{&tower_->weights_->patch_embed, tower_->gate_.data(), d}};
-  tower_->projection_.run(tower_->normed_.data(), static_cast<int>(rows), width, out, kFineAll,
+  tower_->projection_.run(tower_->normed_.data(), static_cast<int>(rows), width, out, ActBits::k15,
                           [](int64_t) {});  // [P, Dv]
   for (int64_t row = 0; row < rows; row += unit) {
     const int64_t place = place_[(begin + row) / unit] * unit;
@@ -281,7 +281,7 @@ void VisionJob::qkv(int64_t begin, int64_t rows) {
   float* normed = tower_->normed_.data();
   float* qkv = tower_->gate_.data();
   const ProjectionOutput out[] = {{&w.qkv, qkv, 3 * d}};
-  tower_->projection_.run(normed, static_cast<int>(rows), d, out, kFinePeaks, [&](int64_t row) {
+  tower_->projection_.run(normed, static_cast<int>(rows), d, out, ActBits::k8, [&](int64_t row) {
     rms_norm(x_.data() + (begin + row) * d, w.norm1, c.hidden, c.rms_eps, normed + row * d);
   });  // [P, 3, H, C]
   const int unit = c.merge * c.merge, columns = grid_.w / c.merge;
@@ -351,14 +351,14 @@ void VisionJob::mlp(int64_t begin, int64_t rows) {
   float *x = x_.data() + begin * d, *normed = tower_->normed_.data();
   float *gate = tower_->gate_.data(), *up = tower_->up_.data();
   const ProjectionOutput proj[] = {{&w.proj, normed, d}};
-  projection.run(mixed_.data() + begin * d, count, d, proj, kFinePeaks, [](int64_t) {});
+  projection.run(mixed_.data() + begin * d, count, d, proj, ActBits::k8, [](int64_t) {});
   const ProjectionOutput gate_up[] = {{&w.gate, gate, ffn}, {&w.up, up, ffn}};
-  projection.run(normed, count, d, gate_up, kFinePeaks, [&](int64_t row) {
+  projection.run(normed, count, d, gate_up, ActBits::k8, [&](int64_t row) {
     add(x + row * d, normed + row * d, d);
     rms_norm(x + row * d, w.norm2, c.hidden, c.rms_eps, normed + row * d);
   });
   const ProjectionOutput down[] = {{&w.down, normed, d}};
-  projection.run(gate, count, ffn, down, kFinePeaks, [&](int64_t row) {
+  projection.run(gate, count, ffn, down, ActBits::k8, [&](int64_t row) {
     silu_mul(gate + row * ffn, up + row * ffn, ffn, gate + row * ffn);
   });
   projection.pool().parallel(rows, [&](int, int64_t from, int64_t to) {
@@ -376,14 +376,14 @@ void VisionJob::merge(int64_t begin, int64_t rows) {
   float *normed = tower_->normed_.data(), *middle = tower_->gate_.data(),
         *last = tower_->up_.data();
   const ProjectionOutput in[] = {{&w.merger_in, middle, merged}};
-  projection.run(normed, count, merged, in, kFineAll, [&](int64_t row) {
+  projection.run(normed, count, merged, in, ActBits::k15, [&](int64_t row) {
     for (int64_t patch = row * unit; patch < (row + 1) * unit; ++patch) {
       rms_norm(x_.data() + (begin + patch) * d, w.merger_norm, c.hidden, c.rms_eps,
                normed + patch * d);
     }
   });  // [U, 4*Dv]
   const ProjectionOutput outputs[] = {{&w.merger_out, last, out}};
-  projection.run(middle, count, merged, outputs, kFineAll,
+  projection.run(middle, count, merged, outputs, ActBits::k15,
                  [&](int64_t row) { gelu(middle + row * merged, merged); });  // [U, D]
   for (int64_t i = 0; i < units; ++i) {
     const int64_t number = order_.units[begin / unit + i];

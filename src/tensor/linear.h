@@ -13,7 +13,7 @@ inline constexpr int kTileRows = 8;   // output rows that lie side by side in ev
 inline constexpr int kGroupU4 = 128;  // inputs that share a scale and a zero point
 inline constexpr int kGroupU8 = 64;   // inputs that share a scale
 inline constexpr int kZeroU8 = 128;   // code of 0.0 in u8
-inline constexpr int kGroupAct = 32;  // activations that share a scale in the int8 path
+inline constexpr int kGroupAct = 128;  // activations that share a scale in the int8 path
 
 enum class WeightFormat : uint8_t { kF32, kF16, kBf16, kU8, kU4 };
 

@@ -101,8 +101,8 @@ export function kernelTables(results) {
       const cells = names.map((name) =>
         here.find((one) => one.case === title && one.tier === name),
       );
-      const fine = cells.find((cell) => cell?.fine_share > 0)?.fine_share;
-      return [fine ? `${title} ${Math.round(100 * fine)} %` : title, ...cells.flatMap(cellsOf)];
+      const second = cells.find((cell) => cell?.second_share > 0)?.second_share;
+      return [second ? `${title} ${Math.round(100 * second)} %` : title, ...cells.flatMap(cellsOf)];
     });
     const head = [`${threads} thread${threads === 1 ? '' : 's'}`];
     for (const name of names) head.push(name, 'median', 'of read');

@@ -168,7 +168,8 @@ Case segment_case(const char* kind, int tokens) {
 
 // An operation on rows of `width` floats; `touched` floats are read and written a run.
 Case rows_case(const std::string& name, int rows, int width, double floats,
-               std::function<void(float*, float*, QuantizedRows&, int)> each) {
+               std::function<void(float*, float*, QuantizedRows&, int)> each,
+               ActBits bits = ActBits::k8) {
   Case one;
   one.name = name + ", " + std::to_string(rows) + " rows of " + std::to_string(width);
   one.bytes = 4.0 * floats * rows * width;
@@ -178,7 +179,7 @@ Case rows_case(const std::string& name, int rows, int width, double floats,
     auto y = std::make_shared<std::vector<float>>(normal_values(count, 11));
     const int k_padded = round_up(width, kGroupU4);
     auto codes = memory<uint8_t>(quantized_rows_bytes(rows, k_padded));
-    QuantizedRows quantized = quantized_rows_at(codes.get(), rows, k_padded);
+    QuantizedRows quantized = quantized_rows_at(codes.get(), rows, k_padded, bits);
     Work work;
     work.run = [=, &pool]() mutable {
       (void)codes;
@@ -195,12 +196,14 @@ Case rows_case(const std::string& name, int rows, int width, double floats,
 void add_row_cases(std::vector<Case>& cases) {
   for (const int rows : {1, 128}) {
     for (const int width : {2048, 11008}) {
-      for (const auto& [name, ratio] :
-           {std::pair{"quantize", kFinePeaks}, std::pair{"quantize, fine", kFineAll}}) {
-        cases.push_back(
-            rows_case(name, rows, width, 1.0, [=](float* x, float*, QuantizedRows& out, int row) {
-              quantize_row(x, width, out, row, ratio);
-            }));
+      for (const auto& [name, bits] :
+           {std::pair{"quantize", ActBits::k8}, std::pair{"quantize, 15 bits", ActBits::k15}}) {
+        cases.push_back(rows_case(
+            name, rows, width, 1.0,
+            [=](float* x, float*, QuantizedRows& out, int row) {
+              quantize_row(x, width, out, row);
+            },
+            bits));
       }
     }
     cases.push_back(

@@ -17,7 +17,7 @@ struct Work {
   // Compares a part of the last run's result with the scalar specification; true where there is
   // none.
   std::function<bool()> correct = [] { return true; };
-  double fine_share = -1.0;  // of groups with a second int8 pass, -1: does not apply
+  double second_share = -1.0;  // of inputs with a second byte, -1: does not apply
 };
 
 struct Case {

@@ -54,7 +54,7 @@ bool parse(int count, char** values, Arguments& out) {
 void print(const Case& one, const Work& work, int threads, const std::vector<double>& samples) {
   std::printf("{\"case\":\"%s\",\"tier\":\"%s\",\"threads\":%d,\"macs\":%.0f,\"bytes\":%.0f",
               one.name.c_str(), kernel_tier(), threads, one.macs, one.bytes);
-  if (work.fine_share >= 0.0) std::printf(",\"fine_share\":%.3f", work.fine_share);
+  if (work.second_share >= 0.0) std::printf(",\"second_share\":%.3f", work.second_share);
   std::printf(",\"seconds\":[");
   for (size_t i = 0; i < samples.size(); ++i) std::printf("%s%.4e", i == 0 ? "" : ",", samples[i]);
   std::printf("]}\n");

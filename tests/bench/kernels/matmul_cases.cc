@@ -96,7 +96,7 @@ struct Product {
   size_t next = 0;  // copy
 };
 
-Work prepare(const Shape& shape, int rows, bool swiglu, float ratio, Pool& pool) {
+Work prepare(const Shape& shape, int rows, bool swiglu, ActBits bits, Pool& pool) {
   auto product = std::make_shared<Product>();
   product->weights = random_weights(shape);
   product->rows = rows;
@@ -104,22 +104,23 @@ Work prepare(const Shape& shape, int rows, bool swiglu, float ratio, Pool& pool)
   product->memory.resize(static_cast<size_t>(quantized_rows_bytes(rows, k_padded)) + 64);
   product->x = quantized_rows_at(
       product->memory.data() + 64 - reinterpret_cast<uintptr_t>(product->memory.data()) % 64, rows,
-      k_padded);
+      k_padded, bits);
   for (int row = 0; row < rows; ++row) {
     std::vector<float> values = normal_values(shape.k, static_cast<uint64_t>(100 + row));
     if (swiglu) {
       const std::vector<float> up = normal_values(shape.k, static_cast<uint64_t>(300 + row));
       silu_mul(values.data(), up.data(), shape.k, values.data());
     }
-    quantize_row(values.data(), shape.k, product->x, row, ratio);
+    quantize_row(values.data(), shape.k, product->x, row);
   }
-  gather_fine(product->x);
+  gather_peaks(product->x);
   product->y.assign(static_cast<size_t>(rows) * static_cast<size_t>(round_up(shape.n, kTileRows)),
                     0.0f);
   Work work;
-  const int64_t groups = int64_t{rows} * (k_padded / kGroupAct);
-  const int64_t fine = product->x.fine_begin[product->x.groups()];
-  work.fine_share = static_cast<double>(fine) / static_cast<double>(groups);
+  const QuantizedRows& x = product->x;
+  const int64_t blocks = int64_t{rows} * x.blocks();
+  work.second_share =
+      x.wide ? 1.0 : static_cast<double>(x.peak_begin[x.blocks()]) / static_cast<double>(blocks);
   work.run = [product, &pool] {
     const Linear& w = product->weights->copies[product->next];
     product->next = (product->next + 1) % product->weights->copies.size();
@@ -175,17 +176,18 @@ std::vector<Case> matmul_cases() {
     for (const int rows : {1, 2, 4, 8, 32, 128}) {
       if (shape.few_rows_only && rows > 8) continue;
       const bool down = std::string_view(shape.name).find("down") != std::string_view::npos;
-      for (const auto& [fine, ratio] : {std::pair{"", kFinePeaks}, std::pair{", fine", kFineAll}}) {
+      for (const auto& [name, bits] :
+           {std::pair{"", ActBits::k8}, std::pair{", 15 bits", ActBits::k15}}) {
         Linear w;
         w.format = shape.format;
         w.n = shape.n;
         w.k = shape.k;
         Case one;
-        one.name = std::string(shape.name) + ", " + std::to_string(rows) + " rows" + fine;
+        one.name = std::string(shape.name) + ", " + std::to_string(rows) + " rows" + name;
         one.macs = double(shape.n) * shape.k * rows;
         one.bytes = static_cast<double>(weight_bytes(w));
-        one.prepare = [&shape, rows, down, ratio](Pool& pool) {
-          return prepare(shape, rows, down, ratio, pool);
+        one.prepare = [&shape, rows, down, bits](Pool& pool) {
+          return prepare(shape, rows, down, bits, pool);
         };
         cases.push_back(std::move(one));
       }
