@@ -18,7 +18,7 @@ enum class ActBits : uint8_t {
 // A block peaks when its max|x| > kPeakRatio * mean|x| of the whole row: what counts is the error
 // that it adds to the row's sum, so a peak among small values needs nothing, one above the row
 // does.
-inline constexpr float kPeakRatio = 8.0f;
+inline constexpr float kPeakRatio = 16.0f;
 inline constexpr int kPeakBlock = 32;
 
 struct QuantizedRows {

@@ -157,7 +157,7 @@ void Decoder::layer(int index, int rows, std::span<const RowRun> runs, KvPool& p
   projection_.run(normed, rows, hidden, gate_up, ActBits::k8,
                   [&](int64_t row) { add_and_norm(row, true, w.post_norm); });  // [T, F] [T, F]
   const ProjectionOutput down[] = {{&w.down, normed, hidden}};
-  projection_.run(gate_.data(), rows, ffn, down, ActBits::k8, [&](int64_t row) {
+  projection_.run(gate_.data(), rows, ffn, down, ActBits::k15, [&](int64_t row) {
     float* gate = gate_.data() + row * ffn;
     silu_mul(gate, up_.data() + row * ffn, ffn, gate);
   });  // [T, D]
