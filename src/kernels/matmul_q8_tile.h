@@ -31,7 +31,13 @@ OCELLI_INLINE void keep_pointer(T*& pointer) {
   asm("" : "+r"(pointer));
 }
 
-inline constexpr int kPanelRows = 64;  // rows whose codes stay in the cache while tiles pass by
+// Rows whose codes stay in the cache while tiles pass by: as many as have so many bytes, and a whole
+// batch of decoding rows at least.
+inline constexpr int kPanelBytes = 256 << 10, kPanelRowsMin = 32, kPanelRowsMax = 128;
+inline int panel_rows_of(const QuantizedRows& x) {
+  const int bytes = x.k_padded * (x.wide ? 2 : 1);
+  return std::clamp(kPanelBytes / bytes / 8 * 8, kPanelRowsMin, kPanelRowsMax);
+}
 
 // Tiles that follow each other in memory.
 struct TilesQ8 {
@@ -261,9 +267,10 @@ void matmul_q8_loops(const Linear& w, int tile_begin, int tile_end, const Quanti
   const int groups = k_padded / kGroup<kIsU4>;
   const int64_t bytes = tile_bytes(w.format, k_padded);
   const bool has_peaks = !x.wide && x.peak_begin[x.blocks()] > 0;
-  alignas(16) float ragged[kPanelRows * kTileRows];
-  for (int m = 0; m < rows; m += kPanelRows) {
-    const int count = std::min(kPanelRows, rows - m);
+  alignas(16) float ragged[kPanelRowsMax * kTileRows];
+  const int panel = panel_rows_of(x);
+  for (int m = 0; m < rows; m += panel) {
+    const int count = std::min(panel, rows - m);
     const int streams = x.wide ? 2 * count : count;
     const int at_once = streams > 4 ? 1 : streams > 2 ? 2 : 4;
     const auto run = [&](const LinearPart& part, int tile_in_part, int tile, int tiles_count) {
