@@ -65,25 +65,29 @@ OCELLI_INLINE void scores(const Query* queries, const float* keys, int head_dim,
   }
 }
 
-// out = out * factor + sum_j p[j] values[j], j in order.   values  // [seen, C]
+// out = out * factor + sum_j p[j] values[j], j in order, for 4 * V channels.
+template <int V>
+OCELLI_INLINE void gather_channels(float* out, float factor, const float* p, int seen,
+                                   const float* values, int head_dim) {
+  f32x4 acc[V];
+  for (int i = 0; i < V; ++i) acc[i] = load<f32x4>(out + 4 * i) * factor;
+  for (int j = 0; j < seen; ++j, values += head_dim) {
+    const f32x4 weight = splat(p[j]);
+    for (int i = 0; i < V; ++i) acc[i] += weight * load<f32x4>(values + 4 * i);
+  }
+  for (int i = 0; i < V; ++i) store(out + 4 * i, acc[i]);
+}
+
+// The same for all channels; eight vectors at a time hide the latency of the sums.
+// values  // [seen, C]
 OCELLI_INLINE void gather(float* out, float factor, const float* p, int seen, const float* values,
                           int head_dim) {
   int c = 0;
-  for (; c + 16 <= head_dim; c += 16) {
-    f32x4 acc[4];
-    for (int i = 0; i < 4; ++i) acc[i] = load<f32x4>(out + c + 4 * i) * factor;
-    for (int j = 0; j < seen; ++j) {
-      const f32x4 weight = splat(p[j]);
-      const float* value = values + j * head_dim + c;
-      for (int i = 0; i < 4; ++i) acc[i] += weight * load<f32x4>(value + 4 * i);
-    }
-    for (int i = 0; i < 4; ++i) store(out + c + 4 * i, acc[i]);
-  }
-  for (; c < head_dim; c += 4) {
-    f32x4 acc = load<f32x4>(out + c) * factor;
-    for (int j = 0; j < seen; ++j) acc += splat(p[j]) * load<f32x4>(values + j * head_dim + c);
-    store(out + c, acc);
-  }
+  for (; c + 32 <= head_dim; c += 32)
+    gather_channels<8>(out + c, factor, p, seen, values + c, head_dim);
+  for (; c + 8 <= head_dim; c += 8)
+    gather_channels<2>(out + c, factor, p, seen, values + c, head_dim);
+  if (c < head_dim) gather_channels<1>(out + c, factor, p, seen, values + c, head_dim);
 }
 
 // One tile of keys for all queries of the call. first_key: index of the tile's first key.

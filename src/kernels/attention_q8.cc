@@ -60,8 +60,8 @@ Step step_of(float peak) {
 
 // Codes of values x; 255 for NaN. The scale's rounding may reach 127.06.
 u8x4 codes_of(f32x4 x, float inverse) {
-  const f32x4 code = max(min(round_small(x * inverse), splat(127.0f)), splat(-127.0f));
-  return __builtin_convertvector(__builtin_convertvector(code, i32x4) + kZeroU8, u8x4);
+  const f32x4 code = max(min(x * inverse, splat(127.0f)), splat(-127.0f));
+  return __builtin_convertvector(round_small(code) + kZeroU8, u8x4);
 }
 
 }  // namespace
@@ -123,21 +123,25 @@ OCELLI_NOINLINE void soften_and_quantize(Query& query, int seen, float scale, in
   const i32x4 lane = {0, 1, 2, 3};
   alignas(16) float p[kKeysAtOnce] = {};
   scratch.factors[i] = soften(query, seen, scale, scratch.scores + i * kKeysAtOnce, p);
-  f32x4 best = {}, total = {};
-  for (int j = 0; j < seen; j += 4) {
-    // Slots that are not seen may hold any scale, NaN included.
-    const f32x4 weights =
-        select(lane + j < seen, load<f32x4>(p + j) * load<f32x4>(scratch.v_scales + j), f32x4{});
-    store(p + j, weights);
-    best = max(weights, best);
-    total += weights;
+  f32x4 best[2] = {}, total[2] = {};
+  for (int j = 0; j < seen; j += 8) {
+    f32x4 weights[2];
+    for (int h = 0; h < 2; ++h) {
+      // Slots that are not seen may hold any scale, NaN included.
+      const f32x4 all = load<f32x4>(p + j + 4 * h) * load<f32x4>(scratch.v_scales + j + 4 * h);
+      weights[h] = select(lane + (j + 4 * h) < seen, all, f32x4{});
+      best[h] = max(weights[h], best[h]);
+      total[h] += weights[h];
+    }
+    store(p + j, weights[0]);
+    store(p + j + 4, weights[1]);
   }
-  const float peak = std::max(std::max(best[0], best[1]), std::max(best[2], best[3]));
+  const float peak = max_lanes(max(best[0], best[1]));
   int8_t* codes = scratch.codes + i * kKeysAtOnce;
   std::memset(codes, 0, kKeysAtOnce);
   scratch.sums[i] = 0;
   scratch.scales[i] = 0.0f;
-  if (!(sum_lanes(total) <= std::numeric_limits<float>::max())) {
+  if (!(sum_lanes(total[0] + total[1]) <= std::numeric_limits<float>::max())) {
     scratch.scales[i] = std::numeric_limits<float>::quiet_NaN();
     return;
   }
@@ -148,7 +152,7 @@ OCELLI_NOINLINE void soften_and_quantize(Query& query, int seen, float scale, in
     i32x4 code[4];
 #pragma clang loop unroll(full)
     for (int k = 0; k < 4; ++k) {
-      code[k] = __builtin_convertvector(round_small(load<f32x4>(p + j + 4 * k) * inverse), i32x4);
+      code[k] = round_small(load<f32x4>(p + j + 4 * k) * inverse);
       sum += code[k];
     }
     store_i8x16(codes + j, code[0], code[1], code[2], code[3]);

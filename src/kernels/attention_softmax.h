@@ -37,26 +37,36 @@ inline void start(Query* queries, int begin, int count, const KvLayer& kv,
 }
 
 // Turns the scores of a tile, of which `seen` >= 1 keys count, into weights p and returns the
-// factor for what was summed before. Both are whole vectors, `seen` rounded up; p is 0 past `seen`.
+// factor for what was summed before. Both are whole pairs of vectors, `seen` rounded up to 8; p is
+// 0 past `seen`.
 OCELLI_INLINE float soften(Query& query, int seen, float scale, const float* scores, float* p) {
   const i32x4 lane = {0, 1, 2, 3};
   const f32x4 hidden = splat(-std::numeric_limits<float>::infinity());
-  f32x4 best = hidden;
-  for (int j = 0; j < seen; j += 4) {
-    const f32x4 score = select(lane + j < seen, load<f32x4>(scores + j) * scale, hidden);
-    store(p + j, score);
-    best = max(best, score);
+  f32x4 best[2] = {hidden, hidden};
+  for (int j = 0; j < seen; j += 8) {
+    f32x4 score[2];
+    for (int h = 0; h < 2; ++h) {
+      const f32x4 all = load<f32x4>(scores + j + 4 * h) * scale;
+      score[h] = select(lane + (j + 4 * h) < seen, all, hidden);
+      best[h] = max(best[h], score[h]);
+    }
+    store(p + j, score[0]);
+    store(p + j + 4, score[1]);
   }
-  const float tile_top = std::max(std::max(best[0], best[1]), std::max(best[2], best[3]));
+  const float tile_top = max_lanes(max(best[0], best[1]));
   const float top = tile_top > query.top ? tile_top : query.top;
   const f32x4 factor = exp_f32x4(splat(query.top - top));  // 0 on the first tile: top was -inf
-  f32x4 total = {};
-  for (int j = 0; j < seen; j += 4) {
-    const f32x4 e = exp_f32x4(load<f32x4>(p + j) - top);
-    store(p + j, e);
-    total += e;
+  f32x4 total[2] = {};
+  for (int j = 0; j < seen; j += 8) {
+    f32x4 e[2];
+    for (int h = 0; h < 2; ++h) {
+      e[h] = exp_f32x4(load<f32x4>(p + j + 4 * h) - top);
+      total[h] += e[h];
+    }
+    store(p + j, e[0]);
+    store(p + j + 4, e[1]);
   }
-  query.sum = query.sum * factor[0] + sum_lanes(total);
+  query.sum = query.sum * factor[0] + sum_lanes(total[0] + total[1]);
   query.top = top;
   return factor[0];
 }

@@ -32,8 +32,7 @@ OCELLI_NOINLINE void matmul_q8_scalar(const Linear& w, int tile_begin, int tile_
       return (int64_t{tile_in_part} * groups + g) * kTileRows + r;
     };
     for (int m = 0; m < rows; ++m) {
-      f32x4 low = {}, high = {};
-      for (int r = 0; r < kTileRows; ++r) {
+      for (int r = 0; r < std::min(kTileRows, w.n - tile * kTileRows); ++r) {
         // Exact sum of (code - zero) * x[i] over `count` inputs from k on.
         const auto dot = [&](int k, int count, const int8_t* from) {
           const int zero = u4 ? part.zeros[at(k / group_inputs, r)] : kZeroU8;
@@ -44,7 +43,7 @@ OCELLI_NOINLINE void matmul_q8_scalar(const Linear& w, int tile_begin, int tile_
         const auto scale_of = [&](int k) {
           return f16_to_f32(part.scales[at(k / group_inputs, r)]);
         };
-        float total = 0.0f;
+        float total = w.bias != nullptr ? w.bias[tile * kTileRows + r] : 0.0f;
         for (int k = 0; k < k_padded; k += group_inputs) {
           const int64_t g = k / kGroupAct;
           const auto stream = [&](int64_t s) {
@@ -62,9 +61,8 @@ OCELLI_NOINLINE void matmul_q8_scalar(const Linear& w, int tile_begin, int tile_
             total += (scale_of(k) * x.peak_scales[e]) * static_cast<float>(acc);
           }
         }
-        (r < 4 ? low : high)[r & 3] = total;
+        y[m * y_stride + tile * kTileRows + r] = total;
       }
-      store_tile(w, tile, low, high, y + m * y_stride);
     }
   });
 }

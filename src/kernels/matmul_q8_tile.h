@@ -24,15 +24,8 @@ OCELLI_INLINE i32x4 dot_i16x8(i16x8 a, i16x8 b) {
 
 OCELLI_INLINE i32x4 splat_i32(int32_t value) { return i32x4{value, value, value, value}; }
 
-// Keeps the compiler from rewriting `pointer` as base + index: vector pairs are recognised by one
-// base with constant offsets.
-template <class T>
-OCELLI_INLINE void keep_pointer(T*& pointer) {
-  asm("" : "+r"(pointer));
-}
-
-// Rows whose codes stay in the cache while tiles pass by: as many as have so many bytes, and a whole
-// batch of decoding rows at least.
+// Rows whose codes stay in the cache while tiles pass by: as many as have so many bytes, and a
+// whole batch of decoding rows at least.
 inline constexpr int kPanelBytes = 256 << 10, kPanelRowsMin = 32, kPanelRowsMax = 128;
 inline int panel_rows_of(const QuantizedRows& x) {
   const int bytes = x.k_padded * (x.wide ? 2 : 1);
@@ -45,6 +38,7 @@ struct TilesQ8 {
   const uint16_t* scales;  // [tiles, groups, 8] f16
   const uint8_t* zeros;    // [tiles, groups, 8], u4 only
   int groups;
+  const float* bias;  // [tiles, 8] or null
 };
 
 template <bool kIsU4>
@@ -91,7 +85,7 @@ OCELLI_INLINE f32x4 joined(const i32x4 (*acc)[2], int n, int h) {
     return __builtin_convertvector(acc[n][h], f32x4);
 }
 
-// Rows from m on, as many as S streams are, against R tiles, without peaks and bias. R * S is at
+// Rows from m on, as many as S streams are, against R tiles, without peaks. R * S is at
 // most 8: what the registers hold.   y  // rows of 8 * R
 template <class Tier, bool kIsU4, bool kWide, int S, int R>
 OCELLI_NOINLINE void tile_rows(const TilesQ8& tiles, const QuantizedRows& x, int m, float* y,
@@ -111,7 +105,15 @@ OCELLI_NOINLINE void tile_rows(const TilesQ8& tiles, const QuantizedRows& x, int
   const float* x_scales = x.scales + m;
   const int32_t* sums = (kIsU4 ? x.sums : x.block_sums) + first;
   const U32x8 masks = nibble_masks();
-  f32x4 total[R][kRows][2] = {};
+  alignas(16) static constexpr float kNoBias[kTileRows] = {};
+  f32x4 total[R][kRows][2];
+  for (int r = 0; r < R; ++r) {
+    const float* bias = tiles.bias != nullptr ? tiles.bias + kTileRows * r : kNoBias;
+    for (int n = 0; n < kRows; ++n) {
+      total[r][n][0] = load<f32x4>(bias);
+      total[r][n][1] = load<f32x4>(bias + 4);
+    }
+  }
   for (int g = 0; g < groups;) {
     const int end = std::min(g + kGroupAct / kGroup<kIsU4>, groups);
     for (; g < end; ++g) {
@@ -230,7 +232,7 @@ OCELLI_NOINLINE void fetch(const TilesQ8& tile) {
   for (int at = 0; at < bytes; at += 64) (void)from[at];
 }
 
-// Rows [m, m + count) against R tiles, without the bias.
+// Rows [m, m + count) against R tiles, without peaks.
 template <class Tier, bool kIsU4, bool kWide, int R>
 OCELLI_INLINE void panel_rows(const TilesQ8& tiles, const QuantizedRows& x, int m, int count,
                               float* y, int64_t y_stride) {
@@ -253,7 +255,8 @@ void run_rows(const TilesQ8& tiles, int tiles_count, int at_once, const Quantize
   for (int r = 0; r < tiles_count; ++r) {
     const TilesQ8 one = {tiles.codes + int64_t{r} * side * kGroup<kIsU4> / (kIsU4 ? 2 : 1),
                          tiles.scales + r * side, kIsU4 ? tiles.zeros + r * side : nullptr,
-                         tiles.groups};
+                         tiles.groups,
+                         tiles.bias != nullptr ? tiles.bias + r * kTileRows : nullptr};
     if (count > 1) fetch<kIsU4>(one);
     panel_rows<Tier, kIsU4, kWide, 1>(one, x, m, count, y + r * kTileRows, y_stride);
   }
@@ -276,8 +279,9 @@ void matmul_q8_loops(const Linear& w, int tile_begin, int tile_end, const Quanti
     const auto run = [&](const LinearPart& part, int tile_in_part, int tile, int tiles_count) {
       const int64_t group = int64_t{tile_in_part} * groups * kTileRows;
       const uint8_t* at = static_cast<const uint8_t*>(part.codes) + tile_in_part * bytes;
-      const TilesQ8 tiles = {at, part.scales + group, kIsU4 ? part.zeros + group : nullptr, groups};
       const int n = tile * kTileRows;
+      const TilesQ8 tiles = {at, part.scales + group, kIsU4 ? part.zeros + group : nullptr, groups,
+                             w.bias != nullptr ? w.bias + n : nullptr};
       float* to = y + m * y_stride + n;
       const bool whole = n + tiles_count * kTileRows <= w.n;
       float* sums = whole ? to : ragged;
@@ -290,14 +294,11 @@ void matmul_q8_loops(const Linear& w, int tile_begin, int tile_end, const Quanti
         if (has_peaks) {
           const int64_t side = int64_t{r} * groups * kTileRows;
           const TilesQ8 one = {at + r * bytes, tiles.scales + side,
-                               kIsU4 ? tiles.zeros + side : nullptr, groups};
+                               kIsU4 ? tiles.zeros + side : nullptr, groups, nullptr};
           peak_rows<Tier, kIsU4>(one, x, m, count, sums, stride);
         }
-        if (whole && w.bias == nullptr) continue;
-        for (int t = 0; t < count; ++t) {
-          const float* sum = sums + t * stride;
-          store_tile(w, tile + r, load<f32x4>(sum), load<f32x4>(sum + 4), to + t * y_stride - n);
-        }
+        for (int t = 0; !whole && t < count; ++t)
+          std::memcpy(to + t * y_stride, sums + t * stride, sizeof(float) * size_t(w.n - n));
       }
     };
     // The last tile may have fewer rows than eight; it goes alone.

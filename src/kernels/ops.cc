@@ -16,6 +16,12 @@ namespace {
 template <class F>
 OCELLI_INLINE void map2(const float* a, const float* b, int64_t count, float* out, F&& f) {
   int64_t i = 0;
+  for (; i + 8 <= count; i += 8) {  // pairs, for V8's revectorisation
+    const f32x4 low = f(load<f32x4>(a + i), load<f32x4>(b + i));
+    const f32x4 high = f(load<f32x4>(a + i + 4), load<f32x4>(b + i + 4));
+    store(out + i, low);
+    store(out + i + 4, high);
+  }
   for (; i + 4 <= count; i += 4) store(out + i, f(load<f32x4>(a + i), load<f32x4>(b + i)));
   if (i == count) return;
   f32x4 a_rest = {}, b_rest = {};

@@ -32,7 +32,7 @@ OCELLI_INLINE BlockSums encode(const f32x4* x, float inverse, int8_t* low, int8_
     i32x4 lows[4], highs[4];
 #pragma clang loop unroll(full)
     for (int j = 0; j < 4; ++j) {
-      const i32x4 whole = __builtin_convertvector(round_small(x[i + j] * inverse), i32x4);
+      const i32x4 whole = round_small(x[i + j] * inverse);
       if constexpr (kHasHigh) {
         highs[j] = (whole + 128) >> 8;
         lows[j] = whole - (highs[j] << 8);
@@ -71,7 +71,7 @@ OCELLI_INLINE Peaks peaks_of(const f32x4* x) {
       peak = max(magnitude, peak);
       total += magnitude;
     }
-    out.blocks[b] = std::max(std::max(peak[0], peak[1]), std::max(peak[2], peak[3]));
+    out.blocks[b] = max_lanes(peak);
   }
   out.finite = sum_lanes(total) <= std::numeric_limits<float>::max();
   return out;

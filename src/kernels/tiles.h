@@ -41,7 +41,9 @@ OCELLI_INLINE void for_each_tile(const Linear& w, int tile_begin, int tile_end, 
 // in every container (src/model/weights.cc checks); a third of the work of f16x8_to_f32.
 OCELLI_INLINE F32x8 scales_to_f32(const uint16_t* from) {
   const U32x8 bits = load_u16x8(from);
-  return {(f32x4)(bits.low << 13) * 0x1p112f, (f32x4)(bits.high << 13) * 0x1p112f};
+  static constexpr float kFactor = 0x1p112f;
+  const f32x4 factor = constant(kFactor);
+  return {(f32x4)(bits.low << 13) * factor, (f32x4)(bits.high << 13) * factor};
 }
 
 // Writes y[8 * tile + r] = sum[r] + bias for the outputs that exist.

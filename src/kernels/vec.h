@@ -36,17 +36,43 @@ OCELLI_INLINE void store(void* to, V value) {
 
 OCELLI_INLINE f32x4 splat(float value) { return f32x4{value, value, value, value}; }
 
+// Keeps the compiler from rewriting `pointer` as base + index: vector pairs are recognised by one
+// base with constant offsets.
+template <class T>
+OCELLI_INLINE void keep_pointer(T*& pointer) {
+  asm("" : "+r"(pointer));
+}
+
+// splat(value) by a load: V8 builds a constant anew in each iteration of a loop, from five
+// instructions or more, and the wider ones compete with shuffles for one port.
+OCELLI_INLINE f32x4 constant(const float& value) {
+  const float* from = &value;
+  keep_pointer(from);
+  return splat(*from);
+}
+
 OCELLI_INLINE f32x4 select(i32x4 mask, f32x4 yes, f32x4 no) {
   return (f32x4)(((i32x4)yes & mask) | ((i32x4)no & ~mask));
 }
 
 // The larger value; b where one is NaN.
-OCELLI_INLINE f32x4 max(f32x4 a, f32x4 b) { return select(a > b, a, b); }
-OCELLI_INLINE f32x4 min(f32x4 a, f32x4 b) { return select(a < b, a, b); }
-OCELLI_INLINE f32x4 abs(f32x4 a) { return (f32x4)((i32x4)a & 0x7fffffff); }
+OCELLI_INLINE f32x4 max(f32x4 a, f32x4 b) { return a > b ? a : b; }
+OCELLI_INLINE f32x4 min(f32x4 a, f32x4 b) { return a < b ? a : b; }
+OCELLI_INLINE f32x4 abs(f32x4 a) {
+#if defined(__wasm_simd128__)
+  return __builtin_wasm_abs_f32x4(a);
+#else
+  return (f32x4)((i32x4)a & 0x7fffffff);
+#endif
+}
 
 // The fixed order of every sum over lanes: (0 + 1) + (2 + 3).
 OCELLI_INLINE float sum_lanes(f32x4 a) { return (a[0] + a[1]) + (a[2] + a[3]); }
+
+OCELLI_INLINE float max_lanes(f32x4 a) {
+  const float low = a[0] > a[1] ? a[0] : a[1], high = a[2] > a[3] ? a[2] : a[3];
+  return low > high ? low : high;
+}
 
 // Eight values as two vectors.
 struct U32x8 {
@@ -100,10 +126,14 @@ OCELLI_INLINE f32x4 bf16x4_to_f32(u16x4 bits) {
   return (f32x4)(__builtin_convertvector(bits, u32x4) << 16);
 }
 
-// Nearest integer, ties to even, for |x| < 2^22; stays a float.
-OCELLI_INLINE f32x4 round_small(f32x4 x) {
+// Nearest integer, ties to even, for |x| < 2^22.
+OCELLI_INLINE i32x4 round_small(f32x4 x) {
+#if defined(__wasm_simd128__)
+  return __builtin_convertvector(__builtin_wasm_nearest_f32x4(x), i32x4);
+#else
   const float magic = 0x1.8p23f;
-  return (x + magic) - magic;
+  return __builtin_convertvector((x + magic) - magic, i32x4);
+#endif
 }
 
 // Sixteen integers of -128..127 as bytes.
@@ -124,22 +154,25 @@ OCELLI_INLINE void store_i8x16(int8_t* to, i32x4 a, i32x4 b, i32x4 c, i32x4 d) {
 // e^x within 1e-7 relative. Below -87.3 it is 0 (no subnormal results), above 88.3 it stays at
 // e^88.3; NaN stays NaN.
 OCELLI_INLINE f32x4 exp_f32x4(f32x4 x) {
-  const i32x4 underflow = x < -87.3f;
-  f32x4 t = select(x > 88.3f, splat(88.3f), x);
-  t = select(underflow, splat(-87.3f), t);
-  // x = n ln2 + r with |r| <= ln2/2; ln2 in two parts so that n * high is exact.
-  const f32x4 biased = t * 1.44269504f + 0x1.8p23f;
-  const f32x4 n = biased - 0x1.8p23f;
-  const f32x4 r = (t - n * 0.693359375f) - n * -2.12194440e-4f;
-  // Taylor terms to r^7: the remainder is below 6e-9 relative on this interval.
-  f32x4 p = r * (1.0f / 5040) + (1.0f / 720);
-  p = p * r + (1.0f / 120);
-  p = p * r + (1.0f / 24);
-  p = p * r + (1.0f / 6);
-  p = p * r + 0.5f;
+  // ln2 in two parts, so that n * high is exact; Taylor terms to r^7: the remainder is below 6e-9
+  // relative on this interval.
+  static constexpr float kLowest = -87.3f, kHighest = 88.3f, kRound = 0x1.8p23f;
+  static constexpr float kLog2e = 1.44269504f, kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;
+  static constexpr float kTerms[] = {1.0f / 5040, 1.0f / 720, 1.0f / 120,
+                                     1.0f / 24,   1.0f / 6,   0.5f};
+  static constexpr float kOne = 1.0f;
+  const f32x4 lowest = constant(kLowest), round = constant(kRound), one = constant(kOne);
+  const i32x4 underflow = x < lowest;
+  const f32x4 t = max(lowest, min(constant(kHighest), x));
+  // x = n ln2 + r with |r| <= ln2/2
+  const f32x4 biased = t * constant(kLog2e) + round;
+  const f32x4 n = biased - round;
+  const f32x4 r = (t - n * constant(kLn2High)) - n * constant(kLn2Low);
+  f32x4 p = r * constant(kTerms[0]) + constant(kTerms[1]);
+  for (int i = 2; i < 6; ++i) p = p * r + constant(kTerms[i]);
   p = (p * r) * r + r;
-  const u32x4 exponent = ((u32x4)biased << 23) + 0x3f800000u;
-  const f32x4 result = (p + 1.0f) * (f32x4)exponent;
+  const u32x4 exponent = ((u32x4)biased << 23) + (u32x4)one;  // 1.0 has the bits of exponent 0
+  const f32x4 result = (p + one) * (f32x4)exponent;
   return (f32x4)((i32x4)result & ~underflow);
 }
 
