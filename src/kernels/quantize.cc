@@ -109,6 +109,7 @@ QuantizedRows quantized_rows_at(void* memory, int rows, int k_padded, ActBits bi
   out.rows = rows;
   out.k_padded = k_padded;
   out.wide = bits == ActBits::k15;
+  if (bits == ActBits::k8LongTails) out.peak_ratio = kPeakRatioLongTails;
   const int64_t blocks = out.blocks(), groups = blocks / kBlocks;
   const int64_t cells = blocks * rows, streams = out.streams();
   out.codes = reinterpret_cast<int8_t*>(take(blocks * streams * kPeakBlock));
@@ -125,12 +126,11 @@ QuantizedRows quantized_rows_at(void* memory, int rows, int k_padded, ActBits bi
   return out;
 }
 
-OCELLI_NOINLINE void quantize_row(const float* x, int k, QuantizedRows& out, int row,
-                                  float peak_ratio) {
+OCELLI_NOINLINE void quantize_row(const float* x, int k, QuantizedRows& out, int row) {
   OCELLI_CHECK(row >= 0 && row < out.rows && k <= out.k_padded);
   const int64_t streams = out.streams();
   const int64_t stream = out.wide ? 2 * row : row;
-  const float limit = out.wide ? 0.0f : peak_ratio * mean_magnitude(x, k);
+  const float limit = out.wide ? 0.0f : out.peak_ratio * mean_magnitude(x, k);
   for (int g = 0; g < out.k_padded / kGroupAct; ++g) {
     int8_t* low = out.codes + (g * streams + stream) * kGroupAct;
     const int from = g * kGroupAct, count = std::clamp(k - from, 0, kGroupAct);

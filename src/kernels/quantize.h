@@ -11,19 +11,20 @@ namespace ocelli {
 
 // What each layer's input costs and gains: README.md.
 enum class ActBits : uint8_t {
-  k15,  // attention inputs, merger, head: little work, most of the error
-  k8,   // the rest: 8 bits, 15 in the blocks that peak
+  k15,          // attention inputs, merger, head: little work, most of the error
+  k8,           // after norms: 8 bits, 15 in the blocks that peak
+  k8LongTails,  // after SwiGLU, where many blocks would: 15 bits only above far higher peaks
 };
 
-// A block peaks when its max|x| > kPeakRatio * mean|x| of the whole row: what counts is the error
-// that it adds to the row's sum, so a peak among small values needs nothing, one above the row
-// does.
-inline constexpr float kPeakRatio = 16.0f;
+// A block peaks when its max|x| > ratio * mean|x| of the whole row: what counts is the error that
+// it adds to the row's sum, so a peak among small values needs nothing, one above the row does.
+inline constexpr float kPeakRatio = 4.5f, kPeakRatioLongTails = 16.0f;
 inline constexpr int kPeakBlock = 32;
 
 struct QuantizedRows {
   int rows = 0;
-  int k_padded = 0;               // a multiple of 128
+  int k_padded = 0;  // a multiple of 128
+  float peak_ratio = kPeakRatio;
   bool wide = false;              // two streams a row: 2 * row is the low one, 2 * row + 1 the high
   int8_t* codes = nullptr;        // [k_padded/128, streams, 128]
   float* scales = nullptr;        // [k_padded/128, rows]
@@ -50,8 +51,7 @@ QuantizedRows quantized_rows_at(void* memory, int rows, int k_padded, ActBits bi
 // Quantises x // [k] f32 into row `row`; inputs k..k_padded become zeros. A group with a value that
 // is not finite gets the scale NaN, so the damage shows in the result instead of hiding. Rows may
 // be quantised by different threads.
-void quantize_row(const float* x, int k, QuantizedRows& out, int row,
-                  float peak_ratio = kPeakRatio);
+void quantize_row(const float* x, int k, QuantizedRows& out, int row);
 
 // Packs the peaks of all rows into entries. Once, after every row is quantised: until then the
 // arrays hold them sparsely at [block, row].

@@ -358,7 +358,7 @@ void VisionJob::mlp(int64_t begin, int64_t rows) {
     rms_norm(x + row * d, w.norm2, c.hidden, c.rms_eps, normed + row * d);
   });
   const ProjectionOutput down[] = {{&w.down, normed, d}};
-  projection.run(gate, count, ffn, down, ActBits::k8, [&](int64_t row) {
+  projection.run(gate, count, ffn, down, ActBits::k8LongTails, [&](int64_t row) {
     silu_mul(gate + row * ffn, up + row * ffn, ffn, gate + row * ffn);
   });
   projection.pool().parallel(rows, [&](int, int64_t from, int64_t to) {

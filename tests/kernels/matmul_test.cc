@@ -41,8 +41,9 @@ Quantized quantize(const std::vector<float>& x, int rows, int k, ActBits bits,
   const int k_padded = round_up(k, 128);
   out.memory.resize(static_cast<size_t>(quantized_rows_bytes(rows, k_padded)) / 8 + 2, ~0ull);
   out.rows = quantized_rows_at(out.memory.data(), rows, k_padded, bits);
+  out.rows.peak_ratio = ratio;
   for (int m = 0; m < rows; ++m) {
-    quantize_row(x.data() + static_cast<size_t>(m) * k, k, out.rows, m, ratio);
+    quantize_row(x.data() + static_cast<size_t>(m) * k, k, out.rows, m);
   }
   gather_peaks(out.rows);
   return out;

@@ -176,8 +176,8 @@ std::vector<Case> matmul_cases() {
     for (const int rows : {1, 2, 4, 8, 32, 128}) {
       if (shape.few_rows_only && rows > 8) continue;
       const bool down = std::string_view(shape.name).find("down") != std::string_view::npos;
-      for (const auto& [name, bits] :
-           {std::pair{"", ActBits::k8}, std::pair{", 15 bits", ActBits::k15}}) {
+      for (const auto& [name, bits] : {std::pair{"", down ? ActBits::k8LongTails : ActBits::k8},
+                                       std::pair{", 15 bits", ActBits::k15}}) {
         Linear w;
         w.format = shape.format;
         w.n = shape.n;
