@@ -249,14 +249,14 @@ TEST(MatmulQ8, RowBitsDoNotDependOnTheCall) {
   for (WeightFormat format : {WeightFormat::kU4, WeightFormat::kU8}) {
     const Weights w = make_weights(format, 20, k, true, 41, 1);
     std::vector<float> expected(static_cast<size_t>(all) * 20);
-    const Quantized q = quantize(x, all, k, ActBits::k8);
+    const Quantized q = quantize(x, all, k, ActBits::k8, 8.0f);
     ASSERT_GE(peak_entry(q.rows, 2, 40), 0);
     ASSERT_EQ(peak_entry(q.rows, 3, 40), -1);
     matmul_q8(w.linear, 0, 3, q.rows, all, expected.data(), 20);
     for (int rows = 1; rows <= 9; ++rows) {
       for (int first = 0; first + rows <= all; ++first) {
         const std::vector<float> part(x.begin() + first * k, x.begin() + (first + rows) * k);
-        const Quantized some = quantize(part, rows, k, ActBits::k8);
+        const Quantized some = quantize(part, rows, k, ActBits::k8, 8.0f);
         std::vector<float> y(static_cast<size_t>(rows) * 20);
         for (int tile = 0; tile < 3; ++tile) {
           matmul_q8(w.linear, tile, tile + 1, some.rows, rows, y.data(), 20);
