@@ -105,8 +105,10 @@ export async function ask(
   };
 
   const { credentials } = network.options;
+  // Not as a method: browsers' own fetch refuses any `this` but the global one.
+  const { fetch: fetcher } = network;
   const response = await watched(
-    network.fetch(url.href, {
+    fetcher(url.href, {
       headers,
       signal: stop.signal,
       ...(credentials && { credentials }),
