@@ -90,6 +90,11 @@ export function giveWay(): Promise<void> {
   });
 }
 
+/** Milliseconds since some moment; by the wall clock where there is no better one, as in older edge VMs. */
+export function clockMs(): number {
+  return typeof performance === 'object' ? performance.now() : Date.now();
+}
+
 export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -2,7 +2,7 @@
 // thread/engine.ts. Surprise: only some variants may be built (the demo builds one), so a missing file means "the next
 // one", unless that variant was asked for by name.
 import { OcelliError } from '../errors.ts';
-import { isNode, nodeModule, packageRoot, readUrl } from '../host.ts';
+import { clockMs, isNode, nodeModule, packageRoot, readUrl } from '../host.ts';
 import { type Calls, createCalls, type Instance } from './calls.ts';
 import { createMemory } from './memory.ts';
 import { canRevectorise, setRevectorisation, unseen } from './revectorise.ts';
@@ -130,10 +130,10 @@ async function verified(
 ): Promise<LoadedCore | null> {
   const core = { ...(await instantiate(variant, module, threads)), revectorised };
   // V8 optimises, and revectorises, while the first rounds run: the last ones test that code.
-  const until = performance.now() + (revectorised ? optimisingMs : 0);
+  const until = clockMs() + (revectorised ? optimisingMs : 0);
   let passed = true;
   do passed = core.calls.selfTest();
-  while (passed && performance.now() < until);
+  while (passed && clockMs() < until);
   if (passed) return core;
   core.stop();
   return null;

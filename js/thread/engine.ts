@@ -5,7 +5,7 @@
 import type { Calls, Timing } from '../abi/calls.ts';
 import { loadCore, type LoadedCore } from '../abi/load.ts';
 import { badRequest, engineCrashed, OcelliError } from '../errors.ts';
-import { giveWay, pause } from '../host.ts';
+import { clockMs, giveWay, pause } from '../host.ts';
 import { parseManifest } from '../weights/manifest.ts';
 import { moverHere, placeShards } from '../weights/place.ts';
 import type { ProgressCallback } from '../weights/progress.ts';
@@ -88,7 +88,7 @@ function entropy(): number {
 }
 
 function timingOf({ opened, firstToken }: Running): Timing {
-  const now = performance.now();
+  const now = clockMs();
   const first = firstToken || now;
   return { first_token_ms: first - opened, decode_ms: now - first };
 }
@@ -214,10 +214,10 @@ function engineOf(
 
   /** Weights that come through this very thread get their turn: as long as the step took, while they keep coming. */
   const letWeightsCome = async (ms: number): Promise<void> => {
-    const start = performance.now();
+    const start = clockMs();
     let last = start;
     let seen = come;
-    for (let now = start; now - start < ms && now - last < patienceMs; now = performance.now()) {
+    for (let now = start; now - start < ms && now - last < patienceMs; now = clockMs()) {
       await giveWay();
       beats++;
       if (death || complete) return;
@@ -237,7 +237,7 @@ function engineOf(
       const one = running.get(request);
       if (!one) continue;
       if (event.type === 'prompt') one.images = event.images.length;
-      if (event.type === 'delta') one.firstToken ||= performance.now();
+      if (event.type === 'delta') one.firstToken ||= clockMs();
       if (event.type === 'done') event.timing = timingOf(one);
       if (event.type === 'done' && one.dump)
         one.sink({ type: 'dump', files: dumped(request, one.images) });
@@ -252,7 +252,7 @@ function engineOf(
     try {
       while (running.size > 0 && !death && driver === mine) {
         beats++;
-        const began = performance.now();
+        const began = clockMs();
         const woken = new Promise<void>((resolve) => (wake = resolve));
         const state = calls.step(handle);
         drain();
@@ -260,7 +260,7 @@ function engineOf(
         if (state === 'idle' && running.size > 0)
           throw new Error('the core has nothing to do, but requests are open');
         await (state === 'weights' ? woken : giveWay());
-        if (!complete && !thread) await letWeightsCome(performance.now() - began);
+        if (!complete && !thread) await letWeightsCome(clockMs() - began);
       }
     } catch (error) {
       if (!death) crash(error);
@@ -306,7 +306,7 @@ function engineOf(
         sink,
         dump: request.dump,
         images: request.images.length,
-        opened: performance.now(),
+        opened: clockMs(),
         firstToken: 0,
       });
       drop(); // the request holds its images itself, and no longer than it needs them

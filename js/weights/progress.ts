@@ -1,5 +1,6 @@
 // Owns what is told about loading beside the bytes: rate, time left, and what can be computed already. Called by place.ts
 // and pull.ts. Surprise: the rate is that of the last seconds, and what comes out of a cache counts like the rest.
+import { clockMs } from '../host.ts';
 import type { ShardInfo } from './source.ts';
 
 export interface LoadProgress {
@@ -47,7 +48,7 @@ export class Meter {
     this.#left.delete(index);
   }
 
-  now(bytes: number, fetched: number, at: number = performance.now()): LoadProgress {
+  now(bytes: number, fetched: number, at: number = clockMs()): LoadProgress {
     const samples = this.#samples;
     const last = samples.at(-1);
     if (!last || at - last.at >= 100) samples.push({ at, bytes });

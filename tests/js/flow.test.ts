@@ -257,3 +257,22 @@ it('refuses a wrong number of threads', async () => {
   for (const threads of [0, 65, 1.5, NaN])
     expect(() => createAI({ threads })).toThrow(/threads must be an integer from 1 to 64/);
 });
+
+it('a request takes over the steps when the one that made them is gone', async () => {
+  const core = fakeCore(({ max_tokens }) => (max_tokens === 1 ? endless : textScript(['a', 'b'])));
+  const ai = fakeAI(() => core, 'inline');
+  const gone = (await ai.run(null, { messages, stream: true, max_tokens: 1 })) as ChatStream;
+  // As workerd does when a client has left: what the request waits for, the resolving of its promise, never comes.
+  const real = globalThis.setImmediate;
+  let lost = 0;
+  globalThis.setImmediate = ((callback: () => void) =>
+    String(callback).includes('[native code]') ? void lost++ : real(callback)) as typeof real;
+  while (lost === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  globalThis.setImmediate = real;
+  const { steps } = core;
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(core.steps).toBe(steps);
+  const answer = await ai.run(null, { messages, stream: false });
+  expect(answer.choices[0]?.message.content).toBe('ab');
+  await gone.body?.cancel();
+});

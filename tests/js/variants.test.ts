@@ -1,6 +1,7 @@
 // The builds of the core: the table is the build's, and the probe tells what this host validates.
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
+import { loadCore } from '../../js/abi/load.ts';
 import { probeFeatures, unfit, variants } from '../../js/abi/variants.ts';
 
 it('mirrors wasm/variants.json', () => {
@@ -34,4 +35,44 @@ it('says why a variant cannot run', () => {
   expect(unfit(plain, { ...all, threads: false })).toBe('this host has no shared memory');
   expect(unfit(single, { ...all, simd: false })).toBe('this host has no WebAssembly SIMD');
   expect(unfit(single, { ...all, threads: false })).toBeNull();
+});
+
+/** A module with the three functions that a host calls first; each gives one number. */
+function tinyModule(abi: number, selfTest: number): WebAssembly.Module {
+  const text = (name: string): number[] => [name.length, ...new TextEncoder().encode(name)];
+  const section = (id: number, rows: number[][]): number[] => {
+    const body = [rows.length, ...rows.flat()];
+    return [id, body.length, ...body];
+  };
+  const number = 0x7f; // i32
+  const signatures = [
+    [0x60, 0, 1, number],
+    [0x60, 1, number, 1, number],
+  ];
+  const exports = ['memory', 'ocelli_abi_version', 'ocelli_self_test', 'ocelli_alloc'];
+  const code = [abi, selfTest, 32].map((value) => [4, 0, 0x41, value, 0x0b]);
+  const bytes = [
+    ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+    ...section(1, signatures),
+    ...section(3, [[0], [0], [1]]),
+    ...section(5, [[0, 1]]),
+    ...section(
+      7,
+      exports.map((name, i) => [...text(name), i === 0 ? 2 : 0, Math.max(0, i - 1)]),
+    ),
+    ...section(10, code),
+  ];
+  return new WebAssembly.Module(new Uint8Array(bytes));
+}
+
+it('takes a module that the host has compiled, unless it computes wrong values', async () => {
+  const core = await loadCore({ wasm: tinyModule(2, 1), threads: 1 });
+  expect(core).toMatchObject({ variant: 'custom', threads: 1 });
+  await expect(loadCore({ wasm: tinyModule(2, 0), threads: 1 })).rejects.toMatchObject({
+    code: 'no_variant',
+    message: expect.stringMatching(/wrong values/) as string,
+  });
+  await expect(loadCore({ wasm: tinyModule(1, 1), threads: 1 })).rejects.toMatchObject({
+    code: 'abi_version',
+  });
 });

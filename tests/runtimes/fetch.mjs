@@ -22,20 +22,22 @@ function program(name, inside) {
   };
 }
 
-/** Packages by their own names, beside each other in a node_modules. */
-async function edgeVm() {
-  const names = { 'edge-vm': '@edge-runtime/vm', 'edge-primitives': '@edge-runtime/primitives' };
-  const key = Object.keys(names).map((name) => pins.npm[name]);
-  const { version } = pins.npm['edge-vm'];
-  const title = `@edge-runtime/vm ${version}`;
-  const path = await component(prefix, 'runtime-edge-vm', key, title, async (temporary) => {
-    for (const [pin, name] of Object.entries(names)) {
-      const folder = join(temporary, 'node_modules', name);
-      mkdirSync(folder, { recursive: true });
-      await unpackNpm(pin, folder);
-    }
-  });
-  return { path, version };
+/** The edge VM and what it needs, by their own names, beside each other in a node_modules. */
+function edgeVm(vm, primitives) {
+  const names = { [vm]: '@edge-runtime/vm', [primitives]: '@edge-runtime/primitives' };
+  return async () => {
+    const key = Object.keys(names).map((name) => pins.npm[name]);
+    const { version } = pins.npm[vm];
+    const title = `@edge-runtime/vm ${version}`;
+    const path = await component(prefix, 'runtime-edge-vm', key, title, async (temporary) => {
+      for (const [pin, name] of Object.entries(names)) {
+        const folder = join(temporary, 'node_modules', name);
+        mkdirSync(folder, { recursive: true });
+        await unpackNpm(pin, folder);
+      }
+    });
+    return { path, version };
+  };
 }
 
 /** The folder to put on PYTHONPATH. */
@@ -80,7 +82,9 @@ export const runtimes = {
   deno: program('deno', 'deno'),
   bun: program('bun', 'bin/bun'),
   workerd: program('workerd', 'bin/workerd'),
-  'edge-vm': edgeVm,
+  'edge-vm': edgeVm('edge-vm', 'edge-primitives'),
+  // With the primitives that the hosted platform's local development has.
+  'edge-vm 3': edgeVm('edge-vm-3', 'edge-primitives-4'),
   wasmtime,
   chromium: browser('CHROMIUM', ['chromium', 'chromium-browser', 'google-chrome'], 'chromium'),
   firefox: browser('FIREFOX', ['firefox-esr', 'firefox'], 'firefox-esr'),
