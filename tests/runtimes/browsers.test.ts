@@ -4,7 +4,7 @@
 import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { expectSame, found, root, runtime, type Told } from './runtime.ts';
+import { expectSame, found, root, runtime, titled, type Told } from './runtime.ts';
 
 interface Browser {
   inBrowser(options: object): Promise<Told & { isolated: boolean; agent: string }>;
@@ -56,7 +56,9 @@ const cases = [
   },
 ];
 
-describe.each(['chromium', 'firefox'])('%s', (name) => {
+const agents = { chromium: /Chrome\//, firefox: /Firefox\// };
+
+describe.each(['chromium', 'firefox'] as const)('%s', (name) => {
   const open = (
     where: string,
     options: object,
@@ -72,10 +74,12 @@ describe.each(['chromium', 'firefox'])('%s', (name) => {
 
   it.each(cases)('$how', async ({ how, where = 'page', isolated, options, variant, threads }) => {
     const headers = { ...(isolated && isolation), 'Content-Security-Policy': policy };
-    const told = await open(where, options ?? {}, headers);
-    expect(told).toMatchObject({ isolated, variant, threads });
-    expect(told.agent).toMatch(name === 'firefox' ? /Firefox\// : /Chrome\//);
-    expectSame(told, { runtime: `${name} (${runtime(name).version})`, how });
+    await expectSame({ runtime: titled(name), how }, () => open(where, options ?? {}, headers), {
+      isolated,
+      variant,
+      threads,
+      agent: expect.stringMatching(agents[name]) as string,
+    });
   });
 
   it('needs wasm-unsafe-eval, so the policy of the other tests is in force', async () => {

@@ -1,6 +1,6 @@
 // Owns what the suites of this folder use: what set_up.mjs has found, running a program, and the comparison with this
 // Node's answers, which also leaves the row for the table. Surprise: a row is written piece by piece, so that the table
-// shows what was right before something failed.
+// shows what was right before something failed, and why the rest is missing.
 import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -45,6 +45,11 @@ export function runtime(name: string): { path: string; version: string } {
   return one;
 }
 
+/** Its name and version, for the table, which also names those that could not be installed. */
+export function titled(name: string, shown = name): string {
+  return `${shown} (${found.runtimes[name]?.version ?? 'not installed'})`;
+}
+
 export interface Ended {
   code: number | null;
   out: string;
@@ -84,24 +89,37 @@ export async function asked(
   return JSON.parse(ended.out) as Told;
 }
 
-/** Every answer equals this Node's, to the bit; the row of the table says so. */
-export function expectSame(
-  { answers, variant, threads }: Told,
+/**
+ * Asks a runtime with `ask`; every answer has to equal this Node's, to the bit, and the build has to be `like`. The row of
+ * the table says which did, and what the runtime itself said when it gave none.
+ */
+export async function expectSame(
   row: { runtime: string; how: string },
-): void {
+  ask: () => Promise<Told>,
+  like: object = {},
+): Promise<Told> {
   const same: Record<string, boolean> = {};
   const file = join(place, 'rows', `${row.runtime} ${row.how}.json`.replace(/[^\w.-]+/g, '_'));
   const order = Date.now();
-  const build = `${variant}, ${threads}`;
-  const write = (): void => writeFileSync(file, JSON.stringify({ ...row, order, build, same }));
-  write();
-  expect(Object.keys(answers)).toEqual(Object.keys(found.expected));
-  for (const [name, answer] of Object.entries(answers)) {
+  const write = (build: string, error?: string): void =>
+    writeFileSync(file, JSON.stringify({ ...row, order, build, same, error }));
+  const told = await Promise.resolve()
+    .then(ask)
+    .catch((error: unknown) => {
+      write('', String(error instanceof Error ? error.message : error).slice(0, 500));
+      throw error;
+    });
+  const build = `${told.variant}, ${told.threads}`;
+  write(build);
+  expect(told).toMatchObject(like);
+  expect(Object.keys(told.answers)).toEqual(Object.keys(found.expected));
+  for (const [name, answer] of Object.entries(told.answers)) {
     expect(answer, name).toEqual(found.expected[name]);
     // A streamed answer came in pieces, and said something.
     if (name.endsWith('streamed')) expect(answer.chunks, name).toBeGreaterThan(3);
     expect(answer.tokens.length, name).toBeGreaterThan(5);
     same[name] = true;
-    write();
+    write(build);
   }
+  return told;
 }

@@ -1,10 +1,14 @@
 // Owns the table of runtimes: each suite leaves a file of what it has seen to be right, this makes Markdown of them. Called
-// by set_up.mjs when all suites have run. Surprise: a suite that fails before it has an answer leaves no row; the tests' own report has it.
+// by set_up.mjs when all suites have run. Surprise: a runtime that could not be started has the reason in its row.
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { say } from '../../tools/setup/io.mjs';
 
 const columns = ['text, streamed', 'text, whole', 'image, streamed', 'image, whole'];
+
+/** Why there is no answer, in a cell. */
+const why = (error = 'another answer') =>
+  `FAILED: ${error.replace(/\s+/g, ' ').replaceAll('|', '/')}`;
 
 /** Writes PLACE/table.md from the files in PLACE/rows and shows it. */
 export function writeTable(place) {
@@ -15,8 +19,13 @@ export function writeTable(place) {
   const lines = [
     line(['runtime', 'how', 'build, threads', ...columns]),
     line(['---', '---', '---', ...columns.map(() => '---')]),
-    ...rows.map(({ runtime, how, build, same }) =>
-      line([runtime, how, build, ...columns.map((name) => (same[name] ? 'same bits' : 'FAILED'))]),
+    ...rows.map(({ runtime, how, build, same, error }) =>
+      line([
+        runtime,
+        how,
+        build,
+        ...columns.map((name) => (same[name] ? 'same bits' : why(error))),
+      ]),
     ),
   ];
   writeFileSync(join(place, 'table.md'), `${lines.join('\n')}\n`);

@@ -4,7 +4,16 @@ import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { EngineEvent } from '../../js/index.ts';
-import { type Ended, expectSame, found, program, root, runtime, type Told } from './runtime.ts';
+import {
+  type Ended,
+  expectSame,
+  found,
+  program,
+  root,
+  runtime,
+  titled,
+  type Told,
+} from './runtime.ts';
 
 const home = join(found.project, 'node_modules/ocelli');
 const script = join(found.project, 'host.py');
@@ -56,17 +65,19 @@ describe.each(['st-simd128', 'st-relaxed'])('%s', (variant) => {
   const module = join(home, 'build/wasm', variant, 'ocelli.wasm');
 
   it('answers as everywhere', async () => {
-    const answers: Told['answers'] = {};
-    for (const [name, body] of Object.entries(questions(''))) {
-      for (const message of body.messages)
-        if (Array.isArray(message.content)) message.content[0] = { type: 'image' };
-      const image = name.startsWith('image') ? [found.picture] : [];
-      const ended = await host([module, container, JSON.stringify(body), ...image, '--events']);
-      expect({ code: ended.code, err: ended.err }).toEqual({ code: 0, err: '' });
-      answers[name] = answerOf(ended.out, body.stream === true);
-    }
-    const row = { runtime: `wasmtime (${runtime('wasmtime').version})`, how: 'Python host' };
-    expectSame({ answers, variant, threads: 1 }, { ...row, how: `${row.how}, ${variant}` });
+    const ask = async (): Promise<Told> => {
+      const answers: Told['answers'] = {};
+      for (const [name, body] of Object.entries(questions(''))) {
+        for (const message of body.messages)
+          if (Array.isArray(message.content)) message.content[0] = { type: 'image' };
+        const image = name.startsWith('image') ? [found.picture] : [];
+        const ended = await host([module, container, JSON.stringify(body), ...image, '--events']);
+        expect({ code: ended.code, err: ended.err }).toEqual({ code: 0, err: '' });
+        answers[name] = answerOf(ended.out, body.stream === true);
+      }
+      return { answers, variant, threads: 1 };
+    };
+    await expectSame({ runtime: titled('wasmtime'), how: `Python host, ${variant}` }, ask);
   });
 
   it('writes an answer as text', async () => {

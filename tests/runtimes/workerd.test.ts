@@ -6,7 +6,16 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { answersOver, eventsOf, weights } from './http.ts';
-import { expectSame, found, program, root, runtime } from './runtime.ts';
+import {
+  type Answers,
+  expectSame,
+  found,
+  program,
+  root,
+  runtime,
+  titled,
+  type Told,
+} from './runtime.ts';
 
 const folder = join(found.project, 'workerd');
 const bundle = join(folder, 'dist');
@@ -76,17 +85,20 @@ const content = async (url: string, body: object): Promise<unknown> => {
 
 it('is the real one', async () => {
   const { out } = await program(runtime('workerd').path, ['--version']);
-  const [, , date = ''] =
-    /^(\d+)\.(\d{4}-?\d{2}-?\d{2}|\d+)/.exec(runtime('workerd').version) ?? [];
+  const [, date = 'no date'] = runtime('workerd').version.split('.');
   expect(out.replaceAll('-', '')).toContain(date);
 });
 
 it('answers one request after another', async () => {
-  const text = await served(async (url) => {
-    const answers = await answersOver((body) => fetch(url, { method: 'POST', body }));
-    const row = { runtime: `workerd (${runtime('workerd').version})`, how: 'imported module' };
-    expectSame({ answers, variant: 'st-relaxed', threads: 1 }, row);
-  });
+  let text = '';
+  const ask = async (): Promise<Told> => {
+    let answers: Answers = {};
+    text = await served(async (url) => {
+      answers = await answersOver((body) => fetch(url, { method: 'POST', body }));
+    });
+    return { answers, variant: 'st-relaxed', threads: 1 };
+  };
+  await expectSame({ runtime: titled('workerd'), how: 'imported module' }, ask);
   expect(text).toBe('');
 });
 
