@@ -111,7 +111,7 @@ export const demoModel: URL = new URL('models/demo/container/', packageRoot);
 /** An AI with these options. `opener` makes its engines; it is for tests. */
 export function createAI(
   options: AIOptions = {},
-  opener: (options: AIOptions) => Promise<Engine> = openFor,
+  opener: (options: AIOptions, signal: AbortSignal) => Promise<Engine> = openFor,
 ): AI {
   const { models = [], threads } = options;
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 64)) {
@@ -122,10 +122,15 @@ export function createAI(
     );
   }
   let opening: Promise<Engine> | null = null;
+  let ending = new AbortController();
   /** The engine: opened once for all who wait, and anew after a crash. A failed opening is not kept. */
   const open = async (): Promise<Engine> => {
     for (;;) {
-      const mine = (opening ??= opener(options));
+      if (!opening) {
+        ending = new AbortController();
+        opening = opener(options, ending.signal);
+      }
+      const mine = opening;
       const forget = (): void => {
         if (opening === mine) opening = null;
       };
@@ -193,6 +198,7 @@ export function createAI(
     async close() {
       const current = opening;
       opening = null;
+      ending.abort(new OcelliError(500, 'engine_closed', 'the engine was closed'));
       await current?.then((one) => one.close()).catch(() => undefined);
     },
   };
@@ -219,7 +225,7 @@ function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promis
   });
 }
 
-async function openFor(options: AIOptions): Promise<Engine> {
+async function openFor(options: AIOptions, signal: AbortSignal): Promise<Engine> {
   const { model = demoModel, fetch: fetcher } = options;
   const inline = options.thread === 'inline' || options.wasm !== undefined;
   const inWorker = !inline && (options.thread === 'worker' || (await workersExist()));
@@ -248,8 +254,10 @@ async function openFor(options: AIOptions): Promise<Engine> {
         })
       : model;
     if (named && /^https?:/i.test(String(model))) void askToPersist(options.cache);
-    const opener = inWorker ? openThreadEngine : openEngine;
-    return await opener(engineOptions, source, options.onProgress);
+    const { onProgress } = options;
+    return inWorker
+      ? await openThreadEngine(engineOptions, source, onProgress, signal)
+      : await openEngine(engineOptions, source, onProgress, undefined, signal);
   } catch (error) {
     if (error instanceof OcelliError || !(error instanceof Error)) throw error;
     throw new OcelliError(

@@ -45,6 +45,11 @@ const engineOptions: Record<string, Option> = {
   kv: { kind: 'text', value: 'FORMAT', oneOf: ['int8', 'f16'], help: 'the KV cache (f16)' },
   context: { kind: 'integer', value: 'N', least: 1, help: 'tokens of prompt and answer together' },
 };
+const cacheOption: Option = {
+  kind: 'text',
+  value: 'DIR',
+  help: "the cache's folder (OCELLI_CACHE, else the platform's)",
+};
 // What the converter writes and how it says so.
 const containerOptions: Record<string, Option> = {
   'shard-mib': { kind: 'integer', value: 'N', least: 1, help: 'data in one shard (48)' },
@@ -169,6 +174,41 @@ export const commands: Record<string, Command> = {
       help: helpOption,
     },
   },
+  pull: {
+    usage: 'ocelli pull URL [options]',
+    about:
+      'Fetches a model into the cache, where `run --model URL` finds it. What is there already is not fetched again; a\n' +
+      'transfer that broke off, or was stopped, goes on where it was. Prints one line of JSON.',
+    operands: { least: 1, most: 1 },
+    options: {
+      mirror: { kind: 'texts', value: 'URL', help: 'another place for it; several may be given' },
+      sha256: { kind: 'text', value: 'HEX', help: 'what manifest.json must have' },
+      header: {
+        kind: 'texts',
+        value: 'NAME:VALUE',
+        help: 'sent with every request; several may be given',
+      },
+      parallel: { kind: 'integer', value: 'N', least: 1, help: 'transfers at a time (6)' },
+      cache: cacheOption,
+      quiet: { kind: 'flag', help: 'no progress' },
+      help: helpOption,
+    },
+  },
+  cache: {
+    usage:
+      'ocelli cache list [options]\n       ocelli cache size [options]\n' +
+      '       ocelli cache verify [MODEL] [options]\n       ocelli cache remove MODEL|--unused [options]',
+    about:
+      'Shows the models in the cache, hashes them (damaged shards are removed and fetched again when needed; exit status 1),\n' +
+      'or removes one. MODEL is its URL or name.',
+    operands: { least: 1, most: 2 },
+    options: {
+      unused: { kind: 'flag', help: 'remove what belongs to no model any more' },
+      json: { kind: 'flag', help: 'print JSON' },
+      cache: cacheOption,
+      help: helpOption,
+    },
+  },
   inspect: {
     usage: 'ocelli inspect DIR [options]',
     about: 'Shows the sizes and the precision of a container, and the memory it would take.',
@@ -220,6 +260,8 @@ export const overview = `usage: ocelli COMMAND [options]
   run        answer a prompt, or a chat-completions body
   convert    turn a Hugging Face folder into a container
   synth      write a container with random weights, for measuring
+  pull       fetch a model from a URL into the cache
+  cache      list, measure, verify and remove what is there
   inspect    show what a container holds and needs
   tokenize   print the token ids of a text
   bench      measure prompt, decoding, images, loading and memory

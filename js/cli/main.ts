@@ -4,8 +4,10 @@
 import { OcelliError } from '../errors.ts';
 import { commands, helpOf, overview, parseCommand, UsageError } from './arguments.ts';
 import { bench } from './bench.ts';
+import { cache } from './cache.ts';
 import { convert } from './convert.ts';
 import { inspect } from './inspect.ts';
+import { pullCommand } from './pull.ts';
 import { runCommand } from './run.ts';
 import { synth } from './synth.ts';
 import { tokenize } from './tokenize.ts';
@@ -13,7 +15,16 @@ import { tokenize } from './tokenize.ts';
 /** What follows the message of a UsageError: first about all commands, then about the one that was named. */
 let helpfulUsage = overview;
 
-const work = { run: runCommand, convert, synth, inspect, tokenize, bench };
+const work = {
+  run: runCommand,
+  convert,
+  synth,
+  pull: pullCommand,
+  cache,
+  inspect,
+  tokenize,
+  bench,
+};
 
 async function main(words: readonly string[]): Promise<number> {
   const [name = '', ...rest] = words;

@@ -22,13 +22,16 @@ export async function openThreadEngine(
   options: EngineOptions,
   source: ShardSource,
   progress?: ProgressCallback,
+  signal?: AbortSignal,
 ): Promise<Engine> {
   const line = await startWorker<ToThread, FromThread>(threadScript, 'ocelli');
-  return await openOverLine(line, options, source, progress);
+  return await openOverLine(line, options, source, progress, signal);
 }
 
 /** How long a thread may take to close its engine: at most one step is in its way. */
 const closeMs = 5000;
+/** How long a thread that is about to be ended may take to close its files. */
+const releaseMs = 1500;
 
 interface Waiting {
   resolve(value: unknown): void;
@@ -41,6 +44,7 @@ export async function openOverLine(
   options: EngineOptions,
   source: ShardSource,
   progress?: ProgressCallback,
+  signal?: AbortSignal,
 ): Promise<Engine> {
   const waiting = new Map<number, Waiting>();
   const sinks = new Map<number, EventSink>();
@@ -49,7 +53,20 @@ export async function openOverLine(
   let last = 0;
 
   const hold = (): void => line.hold(opening !== null || waiting.size > 0 || sinks.size > 0);
-  const die = (error: OcelliError): void => {
+  let released = (): void => undefined;
+  /** Ends the thread; `alive`: it can still close what it holds, such as files that others wait for. */
+  const endThread = async (alive: boolean): Promise<void> => {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    if (alive) {
+      const done = new Promise<void>((resolve) => (released = resolve));
+      const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, releaseMs)));
+      line.post({ type: 'release' });
+      await Promise.race([done, late]);
+    }
+    clearTimeout(timer);
+    line.end();
+  };
+  const die = (error: OcelliError, alive = true): void => {
     if (death) return;
     death = error;
     opening?.reject(error);
@@ -61,11 +78,12 @@ export async function openOverLine(
       sink({ type: 'error', status: 900, code, http, message, param });
     sinks.clear();
     void source.close?.();
-    line.end();
+    void endThread(alive);
   };
 
   const provider = provide(line, source);
   const receive = (message: FromThread): void => {
+    if (message.type === 'released') return released();
     if (death) return;
     switch (message.type) {
       case 'opened':
@@ -119,9 +137,13 @@ export async function openOverLine(
   };
 
   line.listen(receive);
-  line.onFailure((error) => die(error instanceof OcelliError ? error : engineCrashed(error)));
+  line.onFailure((error) =>
+    die(error instanceof OcelliError ? error : engineCrashed(error), false),
+  );
   const { name: model, options: how } = source;
   const name: SourceName = model === undefined ? 'host' : { model, ...(how && { options: how }) };
+  const abort = (): void => die(new OcelliError(500, 'engine_closed', 'the engine was closed'));
+  signal?.addEventListener('abort', abort);
   const info = await new Promise<EngineInfo>((resolve, reject) => {
     opening = { resolve, reject };
     hold();
@@ -130,7 +152,8 @@ export async function openOverLine(
     } catch (error) {
       die(fromPlain(toPlain(error)));
     }
-  });
+    if (signal?.aborted) abort();
+  }).finally(() => signal?.removeEventListener('abort', abort));
 
   return {
     info,

@@ -31,21 +31,27 @@ interface Running {
 
 export type CoreLoader = (options: EngineOptions) => Promise<LoadedCore>;
 
-/** Opens an engine here: as soon as its tokenizer is there, the other weights follow. `load` is for tests. */
+/**
+ * Opens an engine here: as soon as its tokenizer is there, the other weights follow. `signal` ends the opening, with its
+ * reason. `load` is for tests.
+ */
 export async function openEngine(
   options: EngineOptions,
   source: ShardSource,
   progress?: ProgressCallback,
   load: CoreLoader = loadCore,
+  signal?: AbortSignal,
 ): Promise<Engine> {
   // The module is compiled and tested while the manifest is on its way.
   const loading = load(options);
   loading.catch(() => undefined); // awaited below, after the manifest
   let core: LoadedCore | undefined;
   try {
-    const bytes = await source.manifest();
+    const bytes = await source.manifest(signal);
+    signal?.throwIfAborted();
     const manifest = parseManifest(bytes);
     core = await loading;
+    signal?.throwIfAborted();
     const open = { seed: entropy(), ...options.open, threads: core.threads };
     const plan = core.calls.plan(bytes, open);
     const handle = core.calls.open(bytes, open);
@@ -67,10 +73,19 @@ export async function openEngine(
       tokenizerOnly: options.tokenizerOnly ?? false,
       progress,
     });
-    await opened;
+    const abort = (): void => void engine.close();
+    signal?.addEventListener('abort', abort);
+    try {
+      await opened;
+    } catch (error) {
+      await engine.close(); // what it holds is let go before anybody hears of it
+      throw error;
+    } finally {
+      signal?.removeEventListener('abort', abort);
+    }
     return engine;
   } catch (error) {
-    void source.close?.();
+    await source.close?.();
     if (core) core.stop();
     else
       void loading.then(
@@ -124,6 +139,11 @@ function engineOf(
   const nobody = (): void => undefined;
   let wake = nobody;
 
+  let lettingGo: Promise<unknown> | undefined;
+  /** Where weights came from has nothing open any more, and no locks. */
+  const letGo = (): Promise<unknown> =>
+    (lettingGo ??= Promise.allSettled([thread?.end(), source.close?.()]));
+
   /** What a request held is given back; the core may be gone by then. */
   const release = (request: number): void => {
     running.delete(request);
@@ -134,7 +154,7 @@ function engineOf(
   const end = (known: OcelliError): void => {
     death = known;
     closing.abort(known);
-    void source.close?.();
+    void letGo();
     const event: EngineEvent = {
       type: 'error',
       status: 900,
@@ -203,8 +223,7 @@ function engineOf(
     },
   }).then(() => {
     complete = true;
-    thread?.end();
-    void source.close?.();
+    void letGo();
     if (!tokenizerOnly) calls.ready(handle);
   });
   loaded.catch((error: unknown) => {
@@ -347,11 +366,13 @@ function engineOf(
     },
     stats: async () => alive(() => calls.stats(handle)),
     async close() {
-      if (death) return;
-      end(new OcelliError(500, 'engine_closed', 'the engine was closed'));
-      // In this order: the core waits for its helper threads to end.
-      calls.close(handle);
-      core.stop();
+      if (!death) {
+        end(new OcelliError(500, 'engine_closed', 'the engine was closed'));
+        // In this order: the core waits for its helper threads to end.
+        calls.close(handle);
+        core.stop();
+      }
+      await letGo();
     },
   };
   return { engine, opened };

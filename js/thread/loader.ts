@@ -40,33 +40,32 @@ export function moverInThread(
   signal: AbortSignal,
   settles = false,
   spawn = () => startWorker<ToLoader, FromLoader>(loaderScript, 'ocelli weights'),
-): Mover & { end(): void } {
+): Mover & { end(): Promise<void> } {
   const pending = new Map<number, Pending>();
   let last = 0;
   let opening: Promise<WorkerLine<ToLoader, FromLoader>> | undefined;
-  let ended = false;
-  let ending: ReturnType<typeof setTimeout> | undefined;
+  let ending: Promise<void> | undefined;
+  let hasStopped = (): void => undefined;
+  const stopped = new Promise<void>((resolve) => (hasStopped = resolve));
 
-  const end = (error?: unknown): void => {
-    ended = true;
-    void opening?.then(
-      (line) => {
-        if (ending) return;
-        ending = setTimeout(() => line.end(), stopMs);
-        (ending as { unref?(): void }).unref?.();
-        line.post({ type: 'stop' });
-      },
-      () => undefined,
-    );
+  /** Resolves when the thread has ended. */
+  const end = (error?: unknown): Promise<void> => {
     for (const { reject } of pending.values()) reject(error);
     pending.clear();
+    return (ending ??= stop());
+  };
+  const stop = async (): Promise<void> => {
+    const line = await opening?.catch(() => undefined);
+    if (!line) return;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, stopMs)));
+    line.post({ type: 'stop' });
+    await Promise.race([stopped, late]);
+    clearTimeout(timer);
+    line.end();
   };
   const receive = (message: FromLoader): void => {
-    if (message.type === 'stopped') {
-      clearTimeout(ending);
-      void opening?.then((line) => line.end());
-      return;
-    }
+    if (message.type === 'stopped') return hasStopped();
     const one = pending.get(message.id);
     if (!one) return;
     if (message.type !== 'progress') pending.delete(message.id);
@@ -81,11 +80,14 @@ export function moverInThread(
   const open = async (): Promise<WorkerLine<ToLoader, FromLoader>> => {
     const line = await spawn();
     line.listen(receive);
-    line.onFailure((error) => end(engineCrashed(error)));
+    line.onFailure((error) => {
+      hasStopped();
+      void end(engineCrashed(error));
+    });
     line.post({ type: 'open', source, memory });
     return line;
   };
-  signal.addEventListener('abort', () => end(signal.reason), { once: true });
+  signal.addEventListener('abort', () => void end(signal.reason), { once: true });
 
   const ask = async <T>(
     message: (id: number) => ToLoader,
@@ -93,7 +95,7 @@ export function moverInThread(
   ): Promise<T> => {
     const id = ++last;
     const line = await (opening ??= open());
-    if (ended) throw engineCrashed('its thread for weights has ended');
+    if (ending) throw engineCrashed('its thread for weights has ended');
     return await new Promise<T>((resolve, reject) => {
       pending.set(id, { take: (message) => answer(message, resolve), reject });
       line.post(message(id));

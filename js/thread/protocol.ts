@@ -84,7 +84,9 @@ export type ToThread =
   | { type: 'piece'; id: number; bytes: Uint8Array }
   /** `parallel`: after the manifest, how many shards may be asked for at a time. */
   | { type: 'end'; id: number; error: PlainError | null; parallel?: number | undefined }
-  | { type: 'settled'; id: number; again: boolean };
+  | { type: 'settled'; id: number; again: boolean }
+  /** The thread is about to be ended: what it holds is to be closed, then comes "released". */
+  | { type: 'release' };
 
 export type ThreadCall =
   | { name: 'tokenize'; text: string; addedTokens: boolean }
@@ -103,6 +105,7 @@ export type FromThread =
   | { type: 'events'; events: { id: number; event: EngineEvent }[]; death: PlainError | null }
   /** Asks for a shard, or for the manifest when info is null; pieces and an end come back under this id. */
   | { type: 'need'; id: number; index: number; info: ShardInfo | null }
+  | { type: 'released' }
   /** What a shard was worth; "settled" answers. */
   | { type: 'settle'; id: number; index: number; info: ShardInfo; good: boolean }
   /** Lets one more piece of it come; lets it be. */

@@ -11,6 +11,8 @@ import type { Engine, EngineEvent, FromThread, Line, ThreadCall, ToThread } from
 /** Serves one engine over `line`. `load` is for tests. */
 export function serve(line: Line<FromThread, ToThread>, load?: CoreLoader): void {
   let engine: Engine | undefined;
+  let opening: Promise<void> | undefined;
+  const ending = new AbortController();
   const cancels = new Map<number, () => void>();
   const asked = hostSource(line);
   const theEngine = (): Engine => {
@@ -56,7 +58,7 @@ export function serve(line: Line<FromThread, ToThread>, load?: CoreLoader): void
           : sourceFrom(message.source.model, undefined, message.source.options);
       const progress: ProgressCallback = (bytes, total, more) =>
         line.post({ type: 'progress', bytes, total, more });
-      engine = await openEngine(message.options, source, progress, load);
+      engine = await openEngine(message.options, source, progress, load, ending.signal);
       line.post({ type: 'opened', info: engine.info });
       await engine.loaded();
     } catch (error) {
@@ -64,10 +66,18 @@ export function serve(line: Line<FromThread, ToThread>, load?: CoreLoader): void
     }
   };
 
+  const release = async (): Promise<void> => {
+    ending.abort(new OcelliError(500, 'engine_closed', 'the engine was closed'));
+    await engine?.close().catch(() => undefined);
+    await opening;
+    line.post({ type: 'released' });
+  };
+
   line.listen((message) => {
     switch (message.type) {
       case 'open':
-        return void open(message);
+        opening = open(message);
+        return;
       case 'start':
         return void answer(message.id, async () => {
           cancels.set(
@@ -79,6 +89,8 @@ export function serve(line: Line<FromThread, ToThread>, load?: CoreLoader): void
         return cancels.get(message.id)?.();
       case 'call':
         return void answer(message.id, () => perform(message.call));
+      case 'release':
+        return void release();
       default:
         return asked.receive(message);
     }

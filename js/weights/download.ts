@@ -66,7 +66,9 @@ export function downloadSource(
   const rejections = new Map<number, number>();
   let cacheError: OcelliError | null = null;
   let missing: readonly ShardInfo[] | null = null;
-  let closed = false;
+  let closing: Promise<void> | undefined;
+  /** What is being let go at this moment. */
+  const leaving = new Set<Promise<void>>();
 
   let opening: Promise<Library | null> | undefined;
   const library = (): Promise<Library | null> =>
@@ -97,9 +99,9 @@ export function downloadSource(
       return missing && missing.length === 0 ? 1 : ready.parallel;
     },
 
-    async manifest() {
+    async manifest(signal) {
       const known = await cached(null, (found) => found.record(url));
-      const { bytes, etag } = await fetchManifest(network, known);
+      const { bytes, etag } = await fetchManifest(network, known, signal);
       const { shards } = parseManifest(bytes);
       missing = await cached(shards, (found) => found.missing(shards));
       checkBudget(missing, network);
@@ -141,7 +143,8 @@ export function downloadSource(
       open.delete(index);
       const partial = one?.partial() ?? null;
       if (good) {
-        await cached(undefined, async () => partial?.commit());
+        if (cacheError) await partial?.leave();
+        else await cached(undefined, async () => partial?.commit());
         return false;
       }
       if (!one) return false; // it never came, and that was the reason
@@ -153,11 +156,13 @@ export function downloadSource(
       return times <= Math.max(againLeast, mirrors.length);
     },
 
-    async close() {
-      closed = true;
-      await Promise.all([...open.keys()].map(letGo));
-      await cached(undefined, (found) => found.release()).catch(() => undefined);
-    },
+    close: () => (closing ??= close()),
+  };
+
+  const close = async (): Promise<void> => {
+    for (const index of open.keys()) void letGo(index);
+    await Promise.all(leaving);
+    await cached(undefined, (found) => found.release()).catch(() => undefined);
   };
 
   /** A reader that was handed out and is of no use any more: what has come of it stays in the cache. */
@@ -165,11 +170,11 @@ export function downloadSource(
     const one = open.get(index);
     if (!one) return;
     open.delete(index);
-    await one.reader.close();
-    await one
-      .partial()
-      ?.leave()
-      .catch(() => undefined);
+    const left = one.reader.close().then(() => one.partial()?.leave());
+    const ended = left.catch(() => undefined);
+    leaving.add(ended);
+    await ended;
+    leaving.delete(ended);
   }
 
   /** Hands a reader out. Closed before its end, or failed, it leaves what it has. */
@@ -184,7 +189,7 @@ export function downloadSource(
     const giveUp = async (): Promise<void> => {
       if (open.get(index) === mine) await letGo(index);
     };
-    if (closed) await giveUp();
+    if (closing) await giveUp();
     let come = 0;
     return {
       get fetched() {

@@ -22,6 +22,7 @@ export interface FetchedManifest {
 export async function fetchManifest(
   network: Network,
   known: ModelRecord | null,
+  signal?: AbortSignal,
 ): Promise<FetchedManifest> {
   const pin = network.options.manifestSha256;
   const kept = known && {
@@ -37,7 +38,7 @@ export async function fetchManifest(
   const tries = new Tries(file, network.mirrors.length, { attempts, retryMs }, where);
   for (;;) {
     try {
-      const fetched = await fetchOnce(network, tries.mirror, usable);
+      const fetched = await fetchOnce(network, tries.mirror, usable, signal);
       const found = pin === undefined ? pin : await sha256Hex(fetched.bytes);
       if (found !== pin) {
         const error = manifestMismatch(where(tries.mirror), found ?? '', pin ?? '');
@@ -47,8 +48,9 @@ export async function fetchManifest(
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
       try {
-        await tries.failed(error);
+        await tries.failed(error, signal);
       } catch (last) {
+        signal?.throwIfAborted();
         if (usable) return usable;
         throw last;
       }
@@ -60,6 +62,7 @@ async function fetchOnce(
   network: Network,
   mirror: number,
   known: FetchedManifest | null,
+  signal?: AbortSignal,
 ): Promise<FetchedManifest> {
   const where = shownUrl(urlOf(network, file, mirror));
   const answer = await ask(
@@ -75,7 +78,7 @@ async function fetchOnce(
       unlessEtag: mirror === 0 ? (known?.etag ?? null) : null,
       ...(known && { stallMs: Math.min(checkMs, network.options.stallMs) }),
     },
-    undefined,
+    signal,
   );
   if (answer.unchanged && known) {
     answer.cancel();

@@ -122,6 +122,7 @@ export class DownloadReader implements ShardReader {
     try {
       const answer = (this.#answer ??= await this.#ask());
       let piece = await answer.next();
+      signal.throwIfAborted();
       if (!piece) throw new Failure(this.#cutOff());
       this.#fetched += piece.length;
       const skipped = Math.min(this.#skip, piece.length);

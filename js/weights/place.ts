@@ -4,6 +4,7 @@
 // at a time.
 import type { Calls } from '../abi/calls.ts';
 import { OcelliError } from '../errors.ts';
+import { Aborts } from './aborts.ts';
 import { platformHash } from './hash.ts';
 import { moveShard } from './move.ts';
 import { nextShard } from './order.ts';
@@ -101,10 +102,7 @@ export async function placeShards(
   let fetched = 0;
 
   // Whatever ends this ends the shards that are being moved, too.
-  const ending = new AbortController();
-  const abort = (): void => ending.abort(signal?.reason);
-  signal?.addEventListener('abort', abort);
-  if (signal?.aborted) abort();
+  const ending = new Aborts(signal);
 
   const active = new Set<Active>();
   const kept: Promise<unknown>[] = [];
@@ -113,12 +111,12 @@ export async function placeShards(
   const bring = async (one: Active, info: ShardInfo): Promise<Active> => {
     const { index } = one;
     const attempt = async (): Promise<void> => {
-      ending.signal.throwIfAborted();
+      ending.throwIfAborted();
       const { address, bytes } = calls.shardReserve(engine, index);
       come -= one.there;
       one.there = 0;
       const told = (now: number, overNetwork: number): void => {
-        if (ending.signal.aborted) return;
+        if (ending.aborted) return;
         come += now - one.there;
         one.there = now;
         fetched += Math.max(0, overNetwork - one.fetched);
@@ -128,9 +126,10 @@ export async function placeShards(
         fill();
       };
       one.fetched = 0;
-      const moving = { index, info, address, bytes, progress: told, signal: ending.signal };
-      const sha256 = await mover.move(moving);
-      ending.signal.throwIfAborted();
+      const sha256 = await ending.within((own) =>
+        mover.move({ index, info, address, bytes, progress: told, signal: own }),
+      );
+      ending.throwIfAborted();
       commit(calls, engine, index, info, sha256);
     };
     const settle = async (good: boolean): Promise<boolean> =>
@@ -145,7 +144,7 @@ export async function placeShards(
   const fill = (): void => {
     for (;;) {
       const far = [...active].filter(({ there, bytes }) => there < bytes * askAhead).length;
-      if (ending.signal.aborted || far >= parallel || active.size > parallel) return;
+      if (ending.aborted || far >= parallel || active.size > parallel) return;
       const index = nextShard(shards, left, vision());
       const info = index === undefined ? undefined : shards[index];
       if (index === undefined || !info) return;
@@ -159,10 +158,10 @@ export async function placeShards(
   };
 
   try {
-    ending.signal.throwIfAborted();
+    ending.throwIfAborted();
     for (fill(); active.size > 0; fill()) {
       const one = await Promise.race([...active].map(({ done }) => done));
-      ending.signal.throwIfAborted();
+      ending.throwIfAborted();
       active.delete(one);
       meter.placed(one.index);
       placed?.(one.index);
@@ -173,7 +172,7 @@ export async function placeShards(
     ending.abort(error);
     throw error;
   } finally {
-    signal?.removeEventListener('abort', abort);
+    ending.end();
   }
 }
 

@@ -1,6 +1,7 @@
 // Owns fetching a model into the cache without an engine. Called by users and by `ocelli pull`. Surprise: unlike an engine,
 // which can do without, a cache that cannot be used ends it: keeping is all it is for.
 import { OcelliError } from '../errors.ts';
+import { Aborts } from './aborts.ts';
 import { askToPersist } from './cache/persist.ts';
 import { downloadSource } from './download.ts';
 import type { SourceOptions } from './download_options.ts';
@@ -43,15 +44,13 @@ export async function pull(url: string | URL, options: PullOptions = {}): Promis
   const { fetch: fetcher = fetch, signal, onProgress, ...how } = options;
   signal?.throwIfAborted();
   const source = downloadSource(String(url), fetcher, how);
-  const ending = new AbortController();
-  const abort = (): void => ending.abort(signal?.reason);
-  signal?.addEventListener('abort', abort);
+  const ending = new Aborts(signal);
   try {
     const library = await source.library();
     if (!library)
       throw new OcelliError(400, 'cache_unusable', 'there is no cache to keep it in', 'cache');
     void askToPersist(how.cache);
-    const { name, shards } = parseManifest(await source.manifest());
+    const { name, shards } = parseManifest(await source.manifest(signal));
     const missing = await library.missing(shards);
     const lacking = await library.makeRoom(shownUrl(modelUrl(url)), missing);
     const total = shards.reduce((sum, { bytes }) => sum + bytes, 0);
@@ -79,7 +78,9 @@ export async function pull(url: string | URL, options: PullOptions = {}): Promis
           before = overNetwork;
           tell();
         };
-        await moveShard(source, index, info, room, { hash, progress, signal: ending.signal });
+        await ending.within((own) =>
+          moveShard(source, index, info, room, { hash, progress, signal: own }),
+        );
         const found = hash.hex();
         if (found !== info.sha256) throw hashMismatch(info, found);
       };
@@ -129,7 +130,7 @@ export async function pull(url: string | URL, options: PullOptions = {}): Promis
     signal?.throwIfAborted();
     throw error;
   } finally {
-    signal?.removeEventListener('abort', abort);
+    ending.end();
     await source.close();
   }
 }

@@ -22,7 +22,7 @@ export interface Manifest {
 
 /** A model as bytes. A shard may come whole or as a stream of pieces. */
 export interface ShardSource {
-  manifest(): Promise<Uint8Array>;
+  manifest(signal?: AbortSignal): Promise<Uint8Array>;
   shard(
     index: number,
     info: ShardInfo,

@@ -11,9 +11,9 @@ export async function cacheFolder(): Promise<string> {
   const { env, platform } = process;
   if (env['OCELLI_CACHE']) return env['OCELLI_CACHE'];
   const { homedir } = await nodeModule('node:os');
-  if (platform === 'win32' && env['LOCALAPPDATA']) return `${env['LOCALAPPDATA']}/ocelli/cache`;
-  if (platform === 'darwin') return `${homedir()}/Library/Caches/ocelli`;
-  return `${env['XDG_CACHE_HOME'] || `${homedir()}/.cache`}/ocelli`;
+  if (platform === 'win32' && env['LOCALAPPDATA']) return `${env['LOCALAPPDATA']}/ocelli/models`;
+  if (platform === 'darwin') return `${homedir()}/Library/Caches/ocelli/models`;
+  return `${env['XDG_CACHE_HOME'] || `${homedir()}/.cache`}/ocelli/models`;
 }
 
 const fullCodes = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);

@@ -54,10 +54,12 @@ function keyOf(url: string): string {
 }
 
 const recordName = (url: string): string => `${recordPrefix}${keyOf(url)}.json`;
+const useName = (url: string): string => `use-${keyOf(url)}`;
 const partialName = (sha256: string): string => `${sha256}.partial`;
 
 export class Library {
   readonly #store: Store;
+  #using: string | null = null;
   #inUse: Release | null = null;
 
   constructor(store: Store) {
@@ -89,10 +91,14 @@ export class Library {
 
   /** Until release(): the model is not removed to make room for others. */
   async hold(url: string): Promise<void> {
-    this.#inUse ??= await this.#store.lock(`use-${keyOf(url)}`, { wait: false });
+    this.#using = url;
+    this.#inUse ??= await this.#store.lock(useName(url), { wait: false });
   }
   async release(): Promise<void> {
-    const held = this.#inUse;
+    if (this.#using === null) return;
+    // Whoever had it may have been killed; then nobody else would clear it away.
+    const held = this.#inUse ?? (await this.#store.lock(useName(this.#using), { wait: false }));
+    this.#using = null;
     this.#inUse = null;
     await held?.();
   }
@@ -178,7 +184,7 @@ export class Library {
     for (const { url: other } of others) {
       lacking = await this.#lacking(shards);
       if (lacking <= 0) return 0;
-      const idle = await this.#store.lock(`use-${keyOf(other)}`, { wait: false });
+      const idle = await this.#store.lock(useName(other), { wait: false });
       if (!idle) continue;
       try {
         await this.remove(other);

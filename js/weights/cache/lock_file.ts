@@ -6,10 +6,14 @@ import { processHome, processLives } from '../../process.ts';
 import type { LockOptions, Release } from './store.ts';
 
 /** How often an owner touches its lock. */
-const beatMs = 5000;
-/** After which silence it is taken over: an owner elsewhere (nobody can ask whether it lives), one of this machine. */
+const beatMs = 2000;
+/**
+ * After which silence it is taken over: from an owner elsewhere (nobody can ask whether it lives), from a process that
+ * lives, from a thread of this process, which may have been ended.
+ */
 const silenceMs = 30_000;
 const silenceHereMs = 60_000;
+const silenceOwnMs = 8000;
 /** A lock without an owner's name: killed between creating and writing it, a moment ago or long ago. */
 const namelessMs = 5000;
 
@@ -72,7 +76,8 @@ async function staleText(files: Files, path: string, home: string): Promise<stri
       return silent > namelessMs ? text : null;
     }
     if (owner.home !== home) return silent > silenceMs ? text : null;
-    return !processLives(owner.pid) || silent > silenceHereMs ? text : null;
+    const patience = owner.pid === process.pid ? silenceOwnMs : silenceHereMs;
+    return !processLives(owner.pid) || silent > patience ? text : null;
   } catch {
     return null;
   }

@@ -20,6 +20,9 @@ export class PartialShard {
   origin: Origin | null;
   #old: StoredFile | null;
   #writer: StoreWriter | null = null;
+  /** The last write; whatever ends this waits for it. */
+  #writing: Promise<void> | undefined;
+  #ended = false;
   #at: number;
 
   private constructor(
@@ -56,7 +59,13 @@ export class PartialShard {
   }
 
   /** Adds to it. After an error it is as before the call. Where it came from is remembered when it is new. */
-  async write(piece: Uint8Array, origin: Origin | null): Promise<void> {
+  write(piece: Uint8Array, origin: Origin | null): Promise<void> {
+    this.#writing = this.#write(piece, origin);
+    return this.#writing;
+  }
+
+  async #write(piece: Uint8Array, origin: Origin | null): Promise<void> {
+    if (this.#ended) throw new Error('the shard has been let go');
     if (!this.#writer) {
       await this.#closeOld();
       this.#writer = await this.#store.append(nameOf(this.#info), this.#at);
@@ -109,6 +118,8 @@ export class PartialShard {
   }
 
   async #close(): Promise<void> {
+    this.#ended = true;
+    await this.#writing?.catch(() => undefined);
     await this.#closeOld();
     const writer = this.#writer;
     this.#writer = null;

@@ -1,0 +1,177 @@
+// Engines whose weights come from a server, through the cache: in a worker, in this thread, and where the caller's own
+// functions keep the bytes on this side. Surprise: the model is a real one with random weights, so the core judges it.
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { AI, AIOptions, LoadProgress, Manifest, OcelliError } from '../../js/index.ts';
+import { builtPackage, randomModel, removal, variantNames } from '../js/real_model.ts';
+import { type MadeModel } from './faulty_server.ts';
+import { atEnd, quick, serving, temporary, verifiedIn } from './fixtures.ts';
+
+let lib: typeof import('../../js/index.ts');
+let made: Awaited<ReturnType<typeof randomModel>>;
+let model: MadeModel;
+beforeAll(async () => {
+  lib = await builtPackage();
+  made = await randomModel();
+  const read = (name: string): Uint8Array => new Uint8Array(readFileSync(join(made.model, name)));
+  const manifest = read('manifest.json');
+  const info = JSON.parse(new TextDecoder().decode(manifest)) as Manifest;
+  const files = new Map([['manifest.json', manifest]]);
+  for (const { sha256 } of info.shards)
+    files.set(`${sha256}.safetensors`, read(`${sha256}.safetensors`));
+  model = { manifest, info, files, shards: [] };
+  expect(info.shards.length).toBeGreaterThan(2);
+});
+afterAll(() => removal(made.folder)());
+
+const body = {
+  messages: [{ role: 'user', content: 'Hello' }],
+  temperature: 0,
+  max_tokens: 4,
+  ignore_eos: true,
+};
+const mt = variantNames.find((name) => name.startsWith('mt')) ?? 'mt-simd128';
+const st = variantNames.find((name) => name.startsWith('st')) ?? 'st-simd128';
+
+const places: [string, AIOptions][] = [
+  ['in workers', { variant: mt, thread: 'worker' }],
+  ['in this thread', { variant: st, thread: 'inline' }],
+  [
+    'in a worker that is sent the bytes',
+    { variant: mt, thread: 'worker', download: { ...quick, headers: () => ({ 'x-my': 'own' }) } },
+  ],
+];
+
+describe.each(places)('%s', (_, options) => {
+  const opened = (url: string, directory: string, more: AIOptions = {}): AI => {
+    const ai = lib.createAI({
+      model: url,
+      context: 512,
+      download: quick,
+      cache: { directory },
+      ...options,
+      ...more,
+    });
+    atEnd(() => ai.close());
+    return ai;
+  };
+  const answer = async (ai: AI): Promise<string | null | undefined> =>
+    (await ai.run(null, body)).choices[0]?.message.content;
+  const failure = async (work: Promise<unknown>): Promise<OcelliError> =>
+    await work.then(
+      () => {
+        throw new Error('it did not fail');
+      },
+      (error: OcelliError) => error,
+    );
+
+  it('fetches weights once', async () => {
+    const server = await serving(model);
+    const folder = temporary();
+    const expected = await answer(opened(made.model, folder));
+    const first = opened(server.url, folder);
+    const seen: LoadProgress[] = [];
+    expect(await answer(first)).toBe(expected);
+    await first.info();
+    expect(server.shardRequests()).toHaveLength(model.info.shards.length);
+    expect(verifiedIn(folder)).toHaveLength(model.info.shards.length);
+    await first.close();
+    server.requests.length = 0;
+    const second = opened(server.url, folder, {
+      onProgress: (_, __, more) => void seen.push(more),
+    });
+    expect(await answer(second)).toBe(expected);
+    await second.info();
+    expect(server.shardRequests()).toEqual([]);
+    expect(seen.at(-1)).toMatchObject({
+      fetched: 0,
+      shards: model.info.shards.length,
+      ready: { tokenizer: true, layers: model.info.config.text.layers },
+    });
+    if (options.download?.headers) expect(server.requests[0]?.headers['x-my']).toBe('own');
+  });
+
+  it('throws a damaged shard of the cache away and fetches it again', async () => {
+    const server = await serving(model);
+    const folder = temporary();
+    const first = opened(server.url, folder);
+    const expected = await answer(first);
+    await first.info();
+    await first.close();
+    const names = readdirSync(folder).filter((name) => name.endsWith('.safetensors'));
+    const [flipped, short, gone] = names.map((name) => join(folder, name));
+    const bytes = readFileSync(flipped!);
+    bytes[bytes.length >> 1]! ^= 4;
+    writeFileSync(flipped!, bytes);
+    writeFileSync(short!, bytes.subarray(0, 1000));
+    writeFileSync(gone!, '');
+    server.requests.length = 0;
+    const second = opened(server.url, folder);
+    expect(await answer(second)).toBe(expected);
+    await second.info();
+    const asked = server.shardRequests().map(({ file }) => file);
+    expect(asked.sort()).toEqual(names.slice(0, 3).sort());
+    expect(verifiedIn(folder)).toHaveLength(names.length);
+  });
+
+  it('asks again for what came damaged, and says so when it always does', async () => {
+    const server = await serving(model);
+    const folder = temporary();
+    server.fault = ({ nth, file }) =>
+      nth === 0 && file !== 'manifest.json' ? { damageAt: 500 } : null;
+    await opened(server.url, folder).info();
+    expect(verifiedIn(folder)).toHaveLength(model.info.shards.length);
+    const last = model.info.shards.at(-1)!.sha256;
+    server.fault = ({ file }) => (file.startsWith(last) ? { damageAt: 500 } : null);
+    const other = opened(server.url, temporary());
+    const error = await failure(other.info());
+    expect(error).toMatchObject({ code: 'shard_hash_mismatch', status: 500 });
+    expect(error.message).toMatch(new RegExp(`${last}.safetensors has the sha256 [0-9a-f]{64}`));
+    server.fault = () => null;
+    await other.info(); // the next try
+  });
+
+  it('tells what is wrong with a shard', async () => {
+    const server = await serving(model);
+    const [shard] = model.info.shards;
+    const file = `${shard!.sha256}.safetensors`;
+    server.fault = (request) => (request.file === file ? { status: 404 } : null);
+    const ai = opened(server.url, temporary());
+    const error = await failure(ai.run(null, body));
+    expect(error).toMatchObject({ code: 'file_not_found', param: file });
+    server.fault = () => null;
+    await ai.info();
+  });
+
+  it('leaves what has come when it is closed, and no locks', async () => {
+    const server = await serving(model);
+    const folder = temporary();
+    server.fault = ({ file }) => (file === 'manifest.json' ? null : { throttle: 40_000 });
+    const ai = opened(server.url, folder);
+    const loading = failure(ai.info());
+    while (server.sent < 60_000) await new Promise((resolve) => setTimeout(resolve, 5));
+    await ai.close();
+    expect((await loading).code).toBe('engine_closed');
+    server.fault = () => null;
+    server.sent = 0;
+    const start = performance.now();
+    const second = opened(server.url, folder);
+    await second.info();
+    expect(performance.now() - start).toBeLessThan(7000); // no lock was left
+    const size = model.info.shards.reduce((sum, { bytes }) => sum + bytes, 0);
+    expect(server.sent).toBeLessThan(size);
+    await second.close();
+    // The thread that reads closes its files after the engine is gone.
+    const locks = (): string[] => readdirSync(folder).filter((name) => name.endsWith('.lock'));
+    for (let i = 0; i < 100 && locks().length > 0; i++)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(locks()).toEqual([]);
+  });
+
+  it('does without a cache that cannot be used', async () => {
+    const server = await serving(model);
+    const ai = opened(server.url, '', { cache: { memoryBytesMax: 300_000 } });
+    expect(await answer(ai)).toBe(await answer(opened(made.model, '')));
+  });
+});
