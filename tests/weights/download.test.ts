@@ -8,7 +8,7 @@ import type { LoadProgress } from '../../js/weights/progress.ts';
 import { pull } from '../../js/weights/pull.ts';
 import { rejection } from '../js/fake_ai.ts';
 import { type Fault, randomShards, sha256 } from './faulty_server.ts';
-import { pulling, quick, serving, sizeOf, temporary, verifiedIn } from './fixtures.ts';
+import { impatient, pulling, quick, serving, sizeOf, temporary, verifiedIn } from './fixtures.ts';
 
 const kib = 1024;
 /** What fetch() may throw away of what has arrived when a connection breaks: what lies in its buffers. */
@@ -73,10 +73,12 @@ describe('a download', () => {
     const counting: typeof fetch = async (input, init) => {
       if (!isShard(String(input))) return await fetch(input, init);
       most = Math.max(most, ++now);
-      const response = await fetch(input, init);
-      const bytes = await response.arrayBuffer();
-      now--;
-      return new Response(bytes, response);
+      try {
+        const response = await fetch(input, init);
+        return new Response(await response.arrayBuffer(), response);
+      } finally {
+        now--;
+      }
     };
     for (const [parallel, expected] of [
       [undefined, 6],
@@ -169,7 +171,7 @@ describe('a broken transfer', () => {
       return nth === 0 ? { cutAfter: 10 * kib } : nth < 3 ? fault : null;
     };
     const folder = temporary();
-    await pulling(server, folder);
+    await pulling(server, folder, 'stallAfter' in fault ? impatient : {});
     expect(verifiedIn(folder)).toHaveLength(1);
   });
 
@@ -291,7 +293,8 @@ describe('what cannot be had', () => {
     const server = await serving(model);
     server.fault = ({ file }) => (isShard(file) ? fault : null);
     const folder = temporary();
-    const error = await rejection(pulling(server, folder));
+    const how = 'stallAfter' in fault ? impatient : {};
+    const error = await rejection(pulling(server, folder, how));
     expect(error.code).toBe(code);
     expect(error.message).toMatch(message);
     expect(error.message).toContain(model.info.shards[0]!.sha256);
