@@ -47,9 +47,10 @@ export const isolation = {
   'Cross-Origin-Resource-Policy': 'same-origin',
 };
 
-function serve(request, response, { roots, overlay, report, with: more = isolation }) {
+function serve(request, response, { roots, overlay, report, asked, with: more = isolation }) {
   const headers = { ...more, 'Cache-Control': 'no-store' };
   const { pathname } = new URL(request.url, 'http://localhost');
+  asked?.(pathname);
   if (request.method === 'POST') {
     let text = '';
     request.on('data', (bytes) => (text += bytes));
@@ -71,7 +72,7 @@ function serve(request, response, { roots, overlay, report, with: more = isolati
   else createReadStream(file, { highWaterMark: 1 << 20 }).pipe(response);
 }
 
-/** Serves `roots` and `overlay` (see fileOf) on loopback, with headers `with`; `report` gets what is posted. */
+/** Serves `roots` and `overlay` (see fileOf) on loopback, with headers `with`; `report` gets what is posted, `asked` every path. */
 export async function serveFiles(options) {
   const server = createServer((request, response) => serve(request, response, options));
   await new Promise((done) => server.listen(0, '127.0.0.1', done));

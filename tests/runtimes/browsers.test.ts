@@ -63,10 +63,12 @@ describe.each(['chromium', 'firefox'] as const)('%s', (name) => {
     where: string,
     options: object,
     headers: object,
+    more: { starts?: number; asked?: (path: string) => void } = {},
   ): ReturnType<Browser['inBrowser']> =>
     inBrowser({
       ...{ browser: name, path: runtime(name).path, page: '/pages/page.html', minutes: 4 },
-      options: { where, options: { threads: 2, ...options } },
+      options: { where, options: { threads: 2, ...options }, starts: more.starts },
+      asked: more.asked,
       roots: { '/': found.project },
       overlay: { '/picture.png': found.picture },
       with: headers,
@@ -81,6 +83,23 @@ describe.each(['chromium', 'firefox'] as const)('%s', (name) => {
       agent: expect.stringMatching(agents[name]) as string,
     });
   });
+
+  it.each([
+    ['auto', true, 1],
+    ['auto', false, 1],
+    ['opfs', false, 1],
+    ['cache-api', false, 1],
+    ['none', false, 2],
+  ])(
+    'two starts, cache %s, isolated %s: fetches weights %i times',
+    async (cache, isolated, times) => {
+      const paths: string[] = [];
+      const asked = (path: string): void => void paths.push(path);
+      const headers = isolated ? isolation : {};
+      await open('page', { cache }, headers, { starts: 2, asked });
+      expect(paths.filter((path) => path.endsWith('.safetensors')).length).toBe(times);
+    },
+  );
 
   it('needs wasm-unsafe-eval, so the policy of the other tests is in force', async () => {
     const headers = { 'Content-Security-Policy': policy.replace(" 'wasm-unsafe-eval'", '') };

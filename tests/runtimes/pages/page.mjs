@@ -1,5 +1,5 @@
 // Owns the page that browsers open: asks here or in a worker, and posts what it has found, or what went wrong. Its options
-// stand in the address: { where: 'page' | 'worker', options: those of createAI }.
+// stand in the address: { where: 'page' | 'worker', options: those of createAI, starts: how often }.
 import { ask } from './asking.mjs';
 
 const post = (path, text) => fetch(path, { method: 'POST', body: text });
@@ -17,8 +17,18 @@ function inWorker(options) {
 document.addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) =>
   fail(`content-security-policy: ${violatedDirective} ${blockedURI}`),
 );
-const { where, options } = JSON.parse(decodeURIComponent(self.location.search.slice(1)));
-(where === 'worker' ? inWorker(options) : ask(options)).then(
+const {
+  where,
+  options,
+  starts = 1,
+} = JSON.parse(decodeURIComponent(self.location.search.slice(1)));
+
+async function askAll() {
+  for (let start = 1; start < starts; start++) await ask(options);
+  return await (where === 'worker' ? inWorker(options) : ask(options));
+}
+
+askAll().then(
   (told) => post('/result', JSON.stringify({ ...told, agent: navigator.userAgent })),
   fail,
 );
