@@ -4,7 +4,7 @@
 
 async function open(built, model, { prompt, new: steps, batch, threads, variant }) {
   const { loadCore } = await built('abi/load.js');
-  const { parseManifest } = await built('thread/engine.js');
+  const { parseManifest } = await built('weights/manifest.js');
   const { moverHere, placeShards } = await built('weights/place.js');
   const { sourceFrom } = await built('weights/source.js');
   const source = sourceFrom(model);
