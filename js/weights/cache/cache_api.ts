@@ -62,7 +62,7 @@ export async function cacheApiStore(cache?: Cache): Promise<Store> {
 
   const append = async (name: string, at: number): Promise<StoreWriter> => {
     const index = (await readIndex(name)) ?? { id: newId(), sizes: [] };
-    const buffer = new Uint8Array(entryBytes);
+    let parts: Uint8Array[] = [];
     let filled = 0;
     // Whole pieces before `at` stay; what the next one has before it is written again.
     let kept = 0;
@@ -73,7 +73,7 @@ export async function cacheApiStore(cache?: Cache): Promise<Store> {
       const part = (await get(pieceUrl(index.id, kept)))?.subarray(0, at - before);
       if (part?.length !== at - before)
         return failing(`appending to ${name}`)(new Error('a piece is missing'));
-      buffer.set(part);
+      parts.push(part);
       filled = part.length;
     }
     if (kept < index.sizes.length) {
@@ -84,16 +84,23 @@ export async function cacheApiStore(cache?: Cache): Promise<Store> {
     }
     const flush = async (): Promise<void> => {
       if (filled === 0) return;
-      await set(pieceUrl(index.id, index.sizes.length), buffer.slice(0, filled));
+      const entry = new Uint8Array(filled);
+      let from = 0;
+      for (const part of parts) {
+        entry.set(part, from);
+        from += part.length;
+      }
+      await set(pieceUrl(index.id, index.sizes.length), entry);
       index.sizes.push(filled);
+      parts = [];
       filled = 0;
       await writeIndex(name, index);
     };
     return {
       async write(piece) {
         for (let from = 0; from < piece.length; ) {
-          const part = piece.subarray(from, from + entryBytes - filled);
-          buffer.set(part, filled);
+          const part = piece.slice(from, from + entryBytes - filled);
+          parts.push(part);
           filled += part.length;
           from += part.length;
           if (filled === entryBytes) await flush();
