@@ -1,6 +1,6 @@
 // Owns what hosts allow a download: how many transfers at a time, how many requests in all. Called by download.ts. Surprise:
 // an edge isolate is told by what it lacks, since there is no list of them: no Node, no page, no workers.
-import { isNode } from '../host.ts';
+import { isNode, isWorkerd } from '../host.ts';
 
 export interface PlatformLimits {
   /** Shards on their way at a time. */
@@ -9,12 +9,10 @@ export interface PlatformLimits {
   requestsMax: number;
 }
 
-const inBrowser = (): boolean =>
-  typeof document === 'object' || typeof Worker === 'function' || 'WorkerGlobalScope' in globalThis;
-
 /** Six connections are what browsers have for a server and edge isolates for everything; those also count requests. */
 export function platformLimits(): PlatformLimits {
-  const edge = !isNode && !inBrowser();
+  const edge =
+    isWorkerd || (!isNode && typeof document !== 'object' && typeof Worker !== 'function');
   return { parallel: 6, requestsMax: edge ? 50 : Infinity };
 }
 
