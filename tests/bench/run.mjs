@@ -1,5 +1,5 @@
 // Owns `npm run bench`: which benchmarks run, with which builds; prints tables and writes build/bench/results.json.
-//   node tests/bench/run.mjs [kernels] [model] [--peers [NAMES]] [options]      (--help has the options)
+//   node tests/bench/run.mjs [kernels [--xnnpack]] [model] [--peers [NAMES]] [options]      (--help has the options)
 // Surprise: figures compare within one run of one machine. Whatever else computes meanwhile is in them.
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -11,9 +11,11 @@ import { machine } from './machine.mjs';
 import { benchModel, modelTables } from './model.mjs';
 import { benchPeers, chosenPeers, peers, writeChart } from './peers/peers.mjs';
 import { markdown, measures, peerTables } from './peers/ratios.mjs';
+import { benchXnnpack, xnnpackTables } from './xnnpack.mjs';
 
 const usage = `usage: npm run bench -- [kernels] [model] [--peers [A,B]] [options]
 
+  --xnnpack        for kernels: only those that XNNPACK has too, beside its own (fetched and built: ten minutes)
   --peers A,B      ocelli beside others: ${peers.map(({ name }) => name).join(', ')}
                    (all without names); only this unless kernels or model is named
   --measures A,B   only these of each peer: ${Object.keys(measures).join(', ')}
@@ -26,7 +28,8 @@ const usage = `usage: npm run bench -- [kernels] [model] [--peers [A,B]] [option
   --model DIR      a container; else random weights are made
   --shape NAME     of what shape: 3b (default), 7b, or tiny for a quick look
   --node PATH      the Node that runs WebAssembly (the set-up's)
-  --json FILE      where the figures go (build/bench/results.json; of peers alone peers.json)
+  --json FILE      where the figures go (build/bench/results.json; of peers alone peers.json, with
+                   --xnnpack xnnpack.json)
 `;
 
 function whole(name, text, least) {
@@ -53,7 +56,7 @@ function readArguments() {
     allowPositionals: true,
     options: {
       ...Object.fromEntries(named),
-      ...{ table: { type: 'boolean' }, help: { type: 'boolean' } },
+      ...{ table: { type: 'boolean' }, xnnpack: { type: 'boolean' }, help: { type: 'boolean' } },
     },
   });
   for (const name of positionals) {
@@ -72,15 +75,18 @@ function readArguments() {
     if (!measures[name])
       throw new SetupError(`there is no measure "${name}": ${Object.keys(measures).join(', ')}`);
   }
+  if (values.xnnpack && !positionals.includes('kernels'))
+    throw new SetupError('--xnnpack is a way to run kernels: npm run bench -- kernels --xnnpack');
   const others = values.peers === undefined ? ['kernels', 'model'] : [];
   const what = positionals.length > 0 ? positionals : others;
   const onlyPeers = values.table || what.length === 0;
+  const results = onlyPeers ? 'peers.json' : values.xnnpack ? 'xnnpack.json' : 'results.json';
   return {
     ...values,
     what,
     chosen: values.peers === undefined ? [] : chosenPeers(values.peers),
     measures: wanted,
-    file: values.json ?? join(root, 'build/bench', onlyPeers ? 'peers.json' : 'results.json'),
+    file: values.json ?? join(root, 'build/bench', results),
     names,
     threads: (values.threads ?? '1,2').split(',').map((each) => whole('threads', each, 1)),
     rounds: values.rounds === undefined ? undefined : whole('rounds', values.rounds, 1),
@@ -98,7 +104,10 @@ async function main() {
   console.log(`${cpu}, ${cores} processors, Node ${version}, load average ${load.toFixed(2)}`);
   if (load > 0.5) say('warning: something else is computing here, and is in every figure');
   const { names, threads, seconds, filter = '', model, shape = '3b' } = given;
-  if (given.what.includes('kernels')) {
+  if (given.what.includes('kernels') && given.xnnpack) {
+    results.xnnpack = await benchXnnpack({ names, rounds: given.rounds ?? 3, filter, node });
+    for (const text of xnnpackTables(results.xnnpack)) console.log(`\n${text}`);
+  } else if (given.what.includes('kernels')) {
     const rounds = given.rounds ?? 5;
     results.kernels = await benchKernels({ names, threads, rounds, seconds, filter, node });
     for (const text of kernelTables(results.kernels)) console.log(`\n${text}`);

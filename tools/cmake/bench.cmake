@@ -27,3 +27,8 @@ elseif(ocelli_toolchain STREQUAL "wasi")
   set_target_properties(bench_kernels PROPERTIES SUFFIX ".wasm")
   target_link_options(bench_kernels PRIVATE -Wl,--max-memory=4294967296 -Wl,-z,stack-size=1048576 -Wl,--stack-first)
 endif()
+
+# The comparison with XNNPACK, where its sources have been fetched (tests/bench/xnnpack.mjs).
+if(ocelli_toolchain STREQUAL "emscripten" AND EXISTS "${OCELLI_XNNPACK}/xnnpack")
+  include(tests/bench/xnnpack/xnnpack.cmake)
+endif()

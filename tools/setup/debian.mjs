@@ -50,9 +50,8 @@ async function view(prefix, suite) {
 
 const updated = new Set();
 
-/** Downloads one pin (a name in pins.debian) into `folder`, checks its sha256 and returns the file's path. */
-export async function fetchDebian(prefix, name, folder) {
-  const pin = pins.debian[name];
+/** Downloads one pin (else that in tools/pins.json) into `folder`, checks its sha256 and returns the file's path. */
+export async function fetchDebian(prefix, name, folder, pin = pins.debian[name]) {
   const args = await view(prefix, pin.suite);
   if (!updated.has(pin.suite)) {
     await run('apt-get', [...args, '-qq', 'update']).catch((error) => {
@@ -75,7 +74,7 @@ export async function fetchDebian(prefix, name, folder) {
   } catch (error) {
     if (pin.kind === 'source' || !pin.tool_only) {
       throw new SetupError(
-        `${name} ${pin.version} of ${pin.suite} (pinned in tools/pins.json) is not to be had:\n${error.message}`,
+        `${name} ${pin.version} of ${pin.suite}, as it is pinned, is not to be had:\n${error.message}`,
       );
     }
     await get(name);
@@ -89,7 +88,7 @@ export async function fetchDebian(prefix, name, folder) {
     const sameUpstream = decodeURIComponent(file).includes(`_${upstream(pin.version)}-`);
     if (!(pin.tool_only && sameUpstream) && !process.env.OCELLI_ALLOW_UNPINNED) {
       throw new SetupError(
-        `${file}: sha256 ${have}, but tools/pins.json pins ${name} ${pin.version} with ${want ?? 'no sum for ' + debianArch}`,
+        `${file}: sha256 ${have}, but ${name} ${pin.version} is pinned with ${want ?? 'no sum for ' + debianArch}`,
       );
     }
     say(

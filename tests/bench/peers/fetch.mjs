@@ -1,7 +1,7 @@
-// Owns where the peers' packages come from: PyPI and npm, by the version and sha256 in pins.json, each into a folder of
-// its own under the set-up's prefix. Called by the peers. Surprise: nothing is installed; an archive is unpacked, and a
+// Owns where the peers' packages come from: PyPI, npm and Debian, by the version and sha256 in pins.json, each into a folder
+// of its own under the set-up's prefix. Called by the peers. Surprise: nothing is installed; an archive is unpacked, and a
 // peer whose archive cannot be had is left out of the run by peers.mjs.
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -13,6 +13,7 @@ import {
   run,
   sha256File,
 } from '../../../tools/setup/io.mjs';
+import { fetchDebian } from '../../../tools/setup/debian.mjs';
 
 const pins = readJson(join(root, 'tests/bench/peers/pins.json'));
 
@@ -46,6 +47,23 @@ export function sourceDistribution(name, inside) {
     const strip = `--strip-components=${depth}`;
     await run('tar', ['-xzf', file, '-C', folder, strip, `${top}/${inside}`]);
     await run('rm', [file]);
+  });
+}
+
+/** Unpacks all pinned Debian sources, each into a folder of its name; returns the folder of them. */
+export function debianSources() {
+  const key = { pins: pins.debian, layout: 1 };
+  const names = Object.keys(pins.debian);
+  return component(prefix, `peer-${names[0]}`, key, names.join(', '), async (folder) => {
+    for (const name of names) {
+      const pin = pins.debian[name];
+      const file = await fetchDebian(prefix, name, folder, pin);
+      const target = join(folder, name);
+      mkdirSync(target);
+      const strip = `--strip-components=${pin.top_folders}`;
+      await run('tar', ['-xf', file, '-C', target, strip]);
+      await run('rm', [file]);
+    }
   });
 }
 
