@@ -29,6 +29,6 @@ elseif(ocelli_toolchain STREQUAL "wasi")
 endif()
 
 # The comparison with XNNPACK, where its sources have been fetched (tests/bench/xnnpack.mjs).
-if(ocelli_toolchain STREQUAL "emscripten" AND EXISTS "${OCELLI_XNNPACK}/xnnpack")
+if(ocelli_toolchain STREQUAL "emscripten" AND OCELLI_XNNPACK AND EXISTS "${OCELLI_XNNPACK}/xnnpack")
   include(tests/bench/xnnpack/xnnpack.cmake)
 endif()
