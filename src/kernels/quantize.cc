@@ -26,13 +26,13 @@ struct BlockSums {
   int32_t low, high;
 };
 template <bool kHasHigh>
-OCELLI_INLINE BlockSums encode(const f32x4* x, float inverse, int8_t* low, int8_t* high) {
+OCELLI_INLINE BlockSums encode(const float* x, float inverse, int8_t* low, int8_t* high) {
   i32x4 low_sum = {}, high_sum = {};
   for (int i = 0; i < kBlockVectors; i += 4) {
     i32x4 lows[4], highs[4];
 #pragma clang loop unroll(full)
     for (int j = 0; j < 4; ++j) {
-      const i32x4 whole = round_small(x[i + j] * inverse);
+      const i32x4 whole = round_small(load<f32x4>(x + 4 * (i + j)) * inverse);
       if constexpr (kHasHigh) {
         highs[j] = (whole + 128) >> 8;
         lows[j] = whole - (highs[j] << 8);
@@ -49,10 +49,12 @@ OCELLI_INLINE BlockSums encode(const f32x4* x, float inverse, int8_t* low, int8_
 }
 
 float mean_magnitude(const float* x, int k) {
-  f32x4 total = {};
+  f32x4 totals[4] = {};  // one would make each sum wait for the one before
   int i = 0;
-  for (; i + 4 <= k; i += 4) total += abs(load<f32x4>(x + i));
-  float sum = sum_lanes(total);
+  for (; i + 16 <= k; i += 16) {
+    for (int j = 0; j < 4; ++j) totals[j] += abs(load<f32x4>(x + i + 4 * j));
+  }
+  float sum = sum_lanes((totals[0] + totals[1]) + (totals[2] + totals[3]));
   for (; i < k; ++i) sum += x[i] < 0.0f ? -x[i] : x[i];
   return sum / static_cast<float>(k);
 }
@@ -61,17 +63,20 @@ struct Peaks {
   float blocks[kBlocks];
   bool finite;
 };
-OCELLI_INLINE Peaks peaks_of(const f32x4* x) {
+OCELLI_INLINE Peaks peaks_of(const float* x) {
   Peaks out;
   f32x4 total = {};
   for (int b = 0; b < kBlocks; ++b) {
-    f32x4 peak = {};
-    for (int i = 0; i < kBlockVectors; ++i) {
-      const f32x4 magnitude = abs(x[b * kBlockVectors + i]);
-      peak = max(magnitude, peak);
-      total += magnitude;
+    f32x4 peak[2] = {}, sum[2] = {};
+    for (int i = 0; i < kPeakBlock; i += 8) {
+      for (int h = 0; h < 2; ++h) {
+        const f32x4 magnitude = abs(load<f32x4>(x + b * kPeakBlock + i + 4 * h));
+        peak[h] = max(magnitude, peak[h]);
+        sum[h] += magnitude;
+      }
     }
-    out.blocks[b] = max_lanes(peak);
+    total += sum[0] + sum[1];
+    out.blocks[b] = max_lanes(max(peak[0], peak[1]));
   }
   out.finite = sum_lanes(total) <= std::numeric_limits<float>::max();
   return out;
@@ -134,9 +139,14 @@ OCELLI_NOINLINE void quantize_row(const float* x, int k, QuantizedRows& out, int
   for (int g = 0; g < out.k_padded / kGroupAct; ++g) {
     int8_t* low = out.codes + (g * streams + stream) * kGroupAct;
     const int from = g * kGroupAct, count = std::clamp(k - from, 0, kGroupAct);
-    f32x4 padded[kGroupAct / 4] = {};
-    std::memcpy(padded, x + from, sizeof(float) * static_cast<size_t>(count));
-    const Peaks peaks = peaks_of(padded);
+    const float* group = x + from;
+    alignas(16) float padded[kGroupAct];
+    if (count < kGroupAct) {
+      std::memset(padded, 0, sizeof(padded));
+      std::copy_n(group, count, padded);
+      group = padded;
+    }
+    const Peaks peaks = peaks_of(group);
     float smooth = 0.0f, peak = 0.0f;
     for (const float block : peaks.blocks) {
       peak = std::max(peak, block);
@@ -153,7 +163,7 @@ OCELLI_NOINLINE void quantize_row(const float* x, int k, QuantizedRows& out, int
     for (int b = 0; b < kBlocks; ++b) {
       const int64_t block = g * kBlocks + b, cell = block * out.rows + row;
       const bool peaks_here = !nothing && peaks.blocks[b] * step.inverse > kMax8 + 0.25f;
-      const f32x4* values = padded + b * kBlockVectors;
+      const float* values = group + b * kPeakBlock;
       int8_t* to = low + b * kPeakBlock;
       BlockSums sums = {0, 0};
       if (nothing) {

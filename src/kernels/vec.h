@@ -126,14 +126,12 @@ OCELLI_INLINE f32x4 bf16x4_to_f32(u16x4 bits) {
   return (f32x4)(__builtin_convertvector(bits, u32x4) << 16);
 }
 
-// Nearest integer, ties to even, for |x| < 2^22.
+// Nearest integer, ties to even, for |x| < 2^22: the sum has it in its low bits. WebAssembly's own
+// conversion looks for NaN and overflow, in seven instructions.
 OCELLI_INLINE i32x4 round_small(f32x4 x) {
-#if defined(__wasm_simd128__)
-  return __builtin_convertvector(__builtin_wasm_nearest_f32x4(x), i32x4);
-#else
-  const float magic = 0x1.8p23f;
-  return __builtin_convertvector((x + magic) - magic, i32x4);
-#endif
+  static constexpr float kMagic = 0x1.8p23f;
+  const f32x4 magic = constant(kMagic);
+  return (i32x4)(x + magic) - (i32x4)magic;
 }
 
 // Sixteen integers of -128..127 as bytes.
