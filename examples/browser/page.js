@@ -14,7 +14,9 @@ setUpCamera(picture.show);
 async function ask() {
   const question = byId('question').value.trim();
   if (!question) return say('There is no question');
-  const image = byId('with-picture').checked ? await picture.bytes() : null;
+  const wanted = byId('with-picture').checked;
+  const image = wanted ? await picture.bytes() : null;
+  if (wanted && !image) return (byId('picture-problem').textContent = 'There is no picture yet.');
   await answer.ask(question, bodyOf(image));
 }
 setUpQuestion({ ask: () => answer && ask(), stop: () => answer?.stop() });

@@ -34,8 +34,11 @@ export function setUpPicture(changed) {
       const bytes = core.includes(file.type) ? file : await asPng(probe);
       if (mine !== turn) return;
       blob = bytes;
+      if (image.src) URL.revokeObjectURL(image.src);
       image.src = url;
       image.alt = name;
+      const ratio = probe.naturalWidth / probe.naturalHeight;
+      byId('frame').style.setProperty('--ratio', String(ratio));
       byId('picture-text').textContent =
         `${name}, ${probe.naturalWidth} × ${probe.naturalHeight} pixels`;
       for (const button of byId('examples').children)

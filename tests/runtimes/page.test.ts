@@ -1,5 +1,5 @@
 // The page of examples/browser, on the installed package, visited in a real browser (pages/visit.mjs): isolated, and as a plain
-// static host serves it; and what serves it. Surprise: in the second case the page's own <meta> is the only policy.
+// static host serves it, at a phone's width; and what serves it. Surprise: in the second case the page's own <meta> is the only policy.
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -22,6 +22,7 @@ interface Answered {
   calls: string;
   speed: string;
   said: string;
+  overflow: number;
   stoppable: boolean;
 }
 type Questions = 'found' | 'stopped' | 'escaped' | 'again' | 'described' | 'called';
@@ -66,9 +67,19 @@ const drawn = {
 
 describe('chromium', () => {
   describe.each([
-    { how: 'isolated', isolated: true, threads: /Threads ?[2-8] ?Memory/ },
-    { how: 'plain static host', isolated: false, threads: /Threads ?1 \(page not isolated\)/ },
-  ])('$how', ({ isolated, threads }) => {
+    {
+      how: 'isolated',
+      isolated: true,
+      size: { width: 1100, height: 900 },
+      threads: /Threads ?[2-8] ?Memory/,
+    },
+    {
+      how: 'plain static host',
+      isolated: false,
+      size: { width: 360, height: 640 },
+      threads: /Threads ?1 \(page not isolated\)/,
+    },
+  ])('$how', ({ isolated, size, threads }) => {
     const paths: string[] = [];
     let seen: Seen;
 
@@ -76,7 +87,7 @@ describe('chromium', () => {
       const installed = join(found.project, 'node_modules/ocelli');
       seen = await inBrowser({
         ...{ path: runtime('chromium').path, page: '/visit.html', minutes: 4 },
-        options: {},
+        options: size,
         asked: (path: string) => void paths.push(path),
         roots: {
           '/examples/browser/': example,
@@ -111,6 +122,7 @@ describe('chromium', () => {
       expect(boxes.map(({ label }) => label).sort()).toEqual(Object.keys(drawn).sort());
       for (const { label, at } of boxes)
         expect(overlap(at, drawn[label as keyof typeof drawn]), label).toBeGreaterThan(0.6);
+      expect(seen.found.overflow, 'pixels that stick out to the right').toBe(0);
       expect(list.length).toBe(boxes.length);
       expect(said).toMatch(/^2 boxes: /);
       expect(speed).toMatch(/Answer ?\d+ tokens ?Speed ?\d+ tokens\/s/);

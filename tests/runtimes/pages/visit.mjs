@@ -1,7 +1,9 @@
 // Owns visiting examples/browser as a person would: in a frame, by clicks, keys and a pasted picture; posts what was seen.
-// Opened by page.test.ts. Surprise: the answer is stopped from a mutation observer, in the same task that shows its first
-// text, since the embedded model writes a whole answer in less time than a timer takes.
+// Opened by page.test.ts, which gives the frame's { width, height } in the address. Surprise: the answer is stopped from a
+// mutation observer, in the same task that shows its first text, since the embedded model writes a whole answer in less time
+// than a timer takes.
 const post = (path, text) => fetch(path, { method: 'POST', body: text });
+const size = JSON.parse(decodeURIComponent(self.location.search.slice(1)));
 const violations = [];
 let frame;
 
@@ -29,7 +31,7 @@ function watch(target, seen) {
 /** Opens the page anew and waits for its model; what it said meanwhile. */
 async function open() {
   frame?.remove();
-  frame = Object.assign(document.createElement('iframe'), { src: `/examples/browser/` });
+  frame = Object.assign(document.createElement('iframe'), { src: '/examples/browser/', ...size });
   const loaded = new Promise((done) => (frame.onload = done));
   document.body.append(frame);
   await loaded;
@@ -74,12 +76,18 @@ async function answered(start, atText) {
     const { length } = one('#answer').textContent;
     if (length > 0 && lengths.push(length) === 1) atText?.();
   });
+  // The end of the answer before this one does not count.
+  const states = [];
+  const card = one('#answer-card');
+  const observer = new MutationObserver(() => states.push(card.dataset.state));
+  observer.observe(card, { attributeFilter: ['data-state'] });
   start();
-  await until('answering', () => one('#answer-card').dataset.state !== 'idle');
-  await until('answer', () => !['idle', 'answering'].includes(one('#answer-card').dataset.state));
+  await until('answer', () => ['done', 'stopped', 'failed'].includes(states.at(-1)));
   // What came after a stop would be seen here.
   await new Promise((done) => setTimeout(done, 200));
   end();
+  observer.disconnect();
+  const { scrollWidth, clientWidth } = frame.contentDocument.documentElement;
   return {
     state: one('#answer-card').dataset.state,
     text: one('#answer').textContent,
@@ -88,6 +96,7 @@ async function answered(start, atText) {
     list: all('#box-list li').map((item) => item.textContent),
     calls: text('#calls'),
     speed: text('#speed'),
+    overflow: scrollWidth - clientWidth,
     said: text('#said'),
     stoppable: one('#stop').getAttribute('aria-disabled') === 'false',
   };
