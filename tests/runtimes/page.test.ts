@@ -30,6 +30,7 @@ type Seen = Record<Questions, Answered> & {
   first: Opened;
   second: Opened;
   removed: { cache: string; offered: boolean };
+  camera: { focus: string; text: string; problem: string };
   violations: string[];
   isolated: boolean;
 };
@@ -88,6 +89,7 @@ describe('chromium', () => {
       seen = await inBrowser({
         ...{ path: runtime('chromium').path, page: '/visit.html', minutes: 4 },
         options: size,
+        flags: ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'],
         asked: (path: string) => void paths.push(path),
         roots: {
           '/examples/browser/': example,
@@ -155,6 +157,14 @@ describe('chromium', () => {
         'The model calls a tool: get_weather({"location": "Jakarta"})',
       );
       expect(seen.called.text).toBe('');
+    });
+
+    it('takes a picture with the camera', () => {
+      expect(seen.camera).toEqual({
+        focus: 'camera-take',
+        text: expect.stringMatching(/^The camera’s picture, \d+ × \d+ pixels$/) as string,
+        problem: '',
+      });
     });
 
     it('keeps the download for the second visit, until told to remove it', () => {

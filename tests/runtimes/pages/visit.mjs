@@ -120,6 +120,16 @@ function boxes() {
   });
 }
 
+/** Takes a picture of what the browser's made-up camera shows. */
+async function film() {
+  one('#camera').click();
+  await until('camera', () => one('#preview').videoWidth > 0);
+  const { id } = frame.contentDocument.activeElement;
+  one('#camera-take').click();
+  await until('its picture', () => text('#picture-text').startsWith('The camera'));
+  return { focus: id, text: text('#picture-text'), problem: text('#picture-problem') };
+}
+
 const suggestion = (label) => () =>
   all('#suggestions button')
     .find((button) => button.textContent === label)
@@ -140,6 +150,7 @@ async function visit() {
   seen.again = await answered(() => press(one('#question'), 'Enter'));
   seen.described = await answered(suggestion('Describe'));
   seen.called = await answered(suggestion('Call a tool'));
+  seen.camera = await film();
   seen.second = await open();
   one('#forget').click();
   await until('removal', () => text('#said').startsWith('Removed'));
