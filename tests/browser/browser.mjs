@@ -9,6 +9,7 @@ import { extname, join, normalize } from 'node:path';
 import { SetupError, say, which } from '../../tools/setup/io.mjs';
 
 const kinds = {
+  '.css': 'text/css',
   '.html': 'text/html; charset=utf-8',
   '.js': 'text/javascript',
   '.mjs': 'text/javascript',
