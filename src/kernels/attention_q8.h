@@ -10,9 +10,8 @@
 //
 // Arithmetic, per query and 32 keys: the query has 15 bits in groups of 128 channels; score of a
 // key = sum over those of scale_q * (sum over groups of 32 of f32(acc) * scale_k); softmax as in
-// f32; the weights times the keys' v scales become 7 bits with one scale for the 32 keys; out = out
-// * factor
-// + f32(acc) * scale_p. What the bits cost in accuracy: README.md.
+// f32; the weights times the keys' v scales become 7 bits with one scale for the 32 keys;
+// out = out * factor + f32(acc) * scale_p. What the bits cost in accuracy: README.md.
 #pragma once
 
 #include "kernels/attention.h"
