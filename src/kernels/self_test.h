@@ -4,9 +4,9 @@
 
 namespace ocelli {
 
-// True when matmul_q8 equals matmul_q8_scalar bit for bit (u4 and u8, 8 and 15 bits, with and without peaks)
-// and all kernels together give the fingerprint of every other target. Some milliseconds;
-// allocates.
+// True when matmul_q8 equals matmul_q8_scalar bit for bit (u4 and u8, 8 and 15 bits, with and
+// without peaks) and all kernels together give the fingerprint of every other target. Some
+// milliseconds; allocates.
 bool kernels_self_test();
 
 }  // namespace ocelli

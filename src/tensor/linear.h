@@ -9,10 +9,10 @@
 
 namespace ocelli {
 
-inline constexpr int kTileRows = 8;   // output rows that lie side by side in every layout
-inline constexpr int kGroupU4 = 128;  // inputs that share a scale and a zero point
-inline constexpr int kGroupU8 = 64;   // inputs that share a scale
-inline constexpr int kZeroU8 = 128;   // code of 0.0 in u8
+inline constexpr int kTileRows = 8;    // output rows that lie side by side in every layout
+inline constexpr int kGroupU4 = 128;   // inputs that share a scale and a zero point
+inline constexpr int kGroupU8 = 64;    // inputs that share a scale
+inline constexpr int kZeroU8 = 128;    // code of 0.0 in u8
 inline constexpr int kGroupAct = 128;  // activations that share a scale in the int8 path
 
 enum class WeightFormat : uint8_t { kF32, kF16, kBf16, kU8, kU4 };
