@@ -39,6 +39,21 @@ OCELLI_INLINE Nibbles high_nibbles(const Nibbles& w, const U32x8& masks) {
   return {(w.low >> 4) & masks.low, (w.high >> 4) & masks.high};
 }
 
+// Calls add(nibbles of R tiles, the activations that they meet) for both halves of each cell of u4.
+template <int R, int kCells, class F>
+OCELLI_INLINE void for_each_nibbles(const uint8_t* const* cells, const int8_t* x,
+                                    const U32x8& masks, F&& add) {
+#pragma clang loop unroll(full)
+  for (int cell = 0; cell < kCells; ++cell) {
+    Nibbles both[R], one[R];
+    load_cells<R>(cells, cell, both, [](u32x4 bytes) { return bytes; });
+    for (int r = 0; r < R; ++r) one[r] = low_nibbles(both[r], masks);
+    add(one, x + 8 * cell);
+    for (int r = 0; r < R; ++r) one[r] = high_nibbles(both[r], masks);
+    add(one, x + 8 * cell + 4);
+  }
+}
+
 // Engines with one instruction for four products and their 32-bit sum, over the whole range of 8
 // bits: u8 codes go in directly, or as code - 128 where bytes are signed.
 template <bool kSigned>
@@ -67,15 +82,10 @@ struct Wide {
   template <int R, int S, int kCells, int kStride>
   OCELLI_INLINE static void add_u4(const uint8_t* const* cells, const int8_t* x, const U32x8& masks,
                                    i32x4 (*acc)[S][2]) {
-#pragma clang loop unroll(full)
-    for (int cell = 0; cell < kCells; ++cell) {
-      Nibbles both[R], one[R];
-      load_cells<R>(cells, cell, both, [](u32x4 bytes) { return bytes; });
-      for (int r = 0; r < R; ++r) one[r] = low_nibbles(both[r], masks);
-      add_dots<R, S, kStride>(one, x + 8 * cell, acc);
-      for (int r = 0; r < R; ++r) one[r] = high_nibbles(both[r], masks);
-      add_dots<R, S, kStride>(one, x + 8 * cell + 4, acc);
-    }
+    for_each_nibbles<R, kCells>(
+        cells, x, masks,
+        [&](const Nibbles* weights, const int8_t* from)
+            __attribute__((always_inline)) { add_dots<R, S, kStride>(weights, from, acc); });
   }
 
   template <int R, int S, int kCells, int kStride>
@@ -128,15 +138,10 @@ struct Narrow {
                                    i32x4 (*acc)[S][2]) {
     static_assert(kCells <= 4);
     i16x8 sums[R][S][2] = {};
-#pragma clang loop unroll(full)
-    for (int cell = 0; cell < kCells; ++cell) {
-      Nibbles both[R], one[R];
-      load_cells<R>(cells, cell, both, [](u32x4 bytes) { return bytes; });
-      for (int r = 0; r < R; ++r) one[r] = low_nibbles(both[r], masks);
-      add_pairs<R, S, kStride>(one, x + 8 * cell, sums);
-      for (int r = 0; r < R; ++r) one[r] = high_nibbles(both[r], masks);
-      add_pairs<R, S, kStride>(one, x + 8 * cell + 4, sums);
-    }
+    for_each_nibbles<R, kCells>(
+        cells, x, masks,
+        [&](const Nibbles* weights, const int8_t* from)
+            __attribute__((always_inline)) { add_pairs<R, S, kStride>(weights, from, sums); });
     for (int r = 0; r < R; ++r) {
       for (int s = 0; s < S; ++s) {
         acc[r][s][0] += widen(sums[r][s][0]);

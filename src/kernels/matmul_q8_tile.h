@@ -46,6 +46,19 @@ inline constexpr int kGroup = kIsU4 ? kGroupU4 : kGroupU8;
 inline constexpr int kCellBytes = 32;  // one cell: 8 rows x 8 inputs of u4 or 4 of u8
 template <bool kIsU4>
 inline constexpr int kCellInputs = kIsU4 ? 8 : 4;
+// Codes of a tile's group.
+template <bool kIsU4>
+inline constexpr int64_t kGroupBytes =
+    tile_bytes(kIsU4 ? WeightFormat::kU4 : WeightFormat::kU8, kGroup<kIsU4>);
+
+// The `index`-th of the tiles, alone.
+template <bool kIsU4>
+OCELLI_INLINE TilesQ8 tile_of(const TilesQ8& tiles, int index) {
+  const int64_t groups = int64_t{index} * tiles.groups, side = groups * kTileRows;
+  return {tiles.codes + groups * kGroupBytes<kIsU4>, tiles.scales + side,
+          kIsU4 ? tiles.zeros + side : nullptr, tiles.groups,
+          tiles.bias != nullptr ? tiles.bias + index * kTileRows : nullptr};
+}
 
 // 15 in every byte. From memory, because V8 would make the constant anew in each iteration.
 OCELLI_INLINE U32x8 nibble_masks() {
@@ -97,8 +110,7 @@ OCELLI_NOINLINE void tile_rows(const TilesQ8& tiles, const QuantizedRows& x, int
   const int64_t streams = x.streams(), rows = x.rows;
   const int64_t first = kWide ? 2 * m : m;
   const uint8_t* cells[R];
-  for (int r = 0; r < R; ++r)
-    cells[r] = tiles.codes + int64_t{r} * groups * kGroup<kIsU4> * kTileRows / (kIsU4 ? 2 : 1);
+  for (int r = 0; r < R; ++r) cells[r] = tile_of<kIsU4>(tiles, r).codes;
   const uint8_t* zeros = tiles.zeros;
   const uint16_t* scales = tiles.scales;
   const int8_t* codes = x.codes + first * kGroupAct;
@@ -226,10 +238,10 @@ OCELLI_NOINLINE void peak_rows(const TilesQ8& tile, const QuantizedRows& x, int 
 // together, where the products would have it wait for few: README.md, "Memory".
 template <bool kIsU4>
 OCELLI_NOINLINE void fetch(const TilesQ8& tile) {
-  const int bytes = tile.groups * kGroup<kIsU4> * kTileRows / (kIsU4 ? 2 : 1);
+  const int64_t bytes = tile.groups * kGroupBytes<kIsU4>;
   const auto* from = static_cast<const volatile uint8_t*>(tile.codes);
 #pragma clang loop unroll_count(4)
-  for (int at = 0; at < bytes; at += 64) (void)from[at];
+  for (int64_t at = 0; at < bytes; at += 64) (void)from[at];
 }
 
 // Rows [m, m + count) against R tiles, without peaks.
@@ -251,12 +263,8 @@ void run_rows(const TilesQ8& tiles, int tiles_count, int at_once, const Quantize
     if (at_once == 4) return panel_rows<Tier, kIsU4, kWide, 4>(tiles, x, m, count, y, y_stride);
     if (at_once == 2) return panel_rows<Tier, kIsU4, kWide, 2>(tiles, x, m, count, y, y_stride);
   }
-  const int side = tiles.groups * kTileRows;
   for (int r = 0; r < tiles_count; ++r) {
-    const TilesQ8 one = {tiles.codes + int64_t{r} * side * kGroup<kIsU4> / (kIsU4 ? 2 : 1),
-                         tiles.scales + r * side, kIsU4 ? tiles.zeros + r * side : nullptr,
-                         tiles.groups,
-                         tiles.bias != nullptr ? tiles.bias + r * kTileRows : nullptr};
+    const TilesQ8 one = tile_of<kIsU4>(tiles, r);
     if (count > 1) fetch<kIsU4>(one);
     panel_rows<Tier, kIsU4, kWide, 1>(one, x, m, count, y + r * kTileRows, y_stride);
   }
@@ -266,9 +274,7 @@ template <class Tier, bool kIsU4>
 void matmul_q8_loops(const Linear& w, int tile_begin, int tile_end, const QuantizedRows& x,
                      int rows, float* y, int64_t y_stride) {
   OCELLI_CHECK(rows <= x.rows && x.k_padded >= w.k_padded());
-  const int k_padded = w.k_padded();
-  const int groups = k_padded / kGroup<kIsU4>;
-  const int64_t bytes = tile_bytes(w.format, k_padded);
+  const int groups = w.k_padded() / kGroup<kIsU4>;
   const bool has_peaks = !x.wide && x.peak_begin[x.blocks()] > 0;
   alignas(16) float ragged[kPanelRowsMax * kTileRows];
   const int panel = panel_rows_of(x);
@@ -277,11 +283,11 @@ void matmul_q8_loops(const Linear& w, int tile_begin, int tile_end, const Quanti
     const int streams = x.wide ? 2 * count : count;
     const int at_once = streams > 4 ? 1 : streams > 2 ? 2 : 4;
     const auto run = [&](const LinearPart& part, int tile_in_part, int tile, int tiles_count) {
-      const int64_t group = int64_t{tile_in_part} * groups * kTileRows;
-      const uint8_t* at = static_cast<const uint8_t*>(part.codes) + tile_in_part * bytes;
+      const float* bias = w.bias != nullptr ? w.bias + part.tile_begin * kTileRows : nullptr;
+      const TilesQ8 all = {static_cast<const uint8_t*>(part.codes), part.scales, part.zeros, groups,
+                           bias};
+      const TilesQ8 tiles = tile_of<kIsU4>(all, tile_in_part);
       const int n = tile * kTileRows;
-      const TilesQ8 tiles = {at, part.scales + group, kIsU4 ? part.zeros + group : nullptr, groups,
-                             w.bias != nullptr ? w.bias + n : nullptr};
       float* to = y + m * y_stride + n;
       const bool whole = n + tiles_count * kTileRows <= w.n;
       float* sums = whole ? to : ragged;
@@ -291,12 +297,7 @@ void matmul_q8_loops(const Linear& w, int tile_begin, int tile_end, const Quanti
       else
         run_rows<Tier, kIsU4, false>(tiles, tiles_count, at_once, x, m, count, sums, stride);
       for (int r = 0; r < tiles_count; ++r, sums += kTileRows) {
-        if (has_peaks) {
-          const int64_t side = int64_t{r} * groups * kTileRows;
-          const TilesQ8 one = {at + r * bytes, tiles.scales + side,
-                               kIsU4 ? tiles.zeros + side : nullptr, groups, nullptr};
-          peak_rows<Tier, kIsU4>(one, x, m, count, sums, stride);
-        }
+        if (has_peaks) peak_rows<Tier, kIsU4>(tile_of<kIsU4>(tiles, r), x, m, count, sums, stride);
         for (int t = 0; !whole && t < count; ++t)
           std::memcpy(to + t * y_stride, sums + t * stride, sizeof(float) * size_t(w.n - n));
       }
