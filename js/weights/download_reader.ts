@@ -73,9 +73,6 @@ export class DownloadReader implements ShardReader {
   get fetched(): number {
     return this.#fetched;
   }
-  get complete(): boolean {
-    return this.#at === this.#bytes;
-  }
 
   async read(into: Uint8Array): Promise<number> {
     for (;;) {

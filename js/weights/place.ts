@@ -57,17 +57,8 @@ export function moverHere(calls: Calls, source: ShardSource): Mover {
       await moveShard(source, index, info, room, { hash, progress, signal });
       return hash?.hex() ?? null;
     },
-    settle: source.settle && ((index, info, good) => settled(source, index, info, good)),
+    settle: source.settle?.bind(source),
   };
-}
-
-async function settled(
-  source: ShardSource,
-  index: number,
-  info: ShardInfo,
-  good: boolean,
-): Promise<boolean> {
-  return (await source.settle?.(index, info, good)) ?? false;
 }
 
 /** How much of a shard has come when the next one is asked for. */

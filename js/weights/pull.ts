@@ -3,10 +3,9 @@
 import { OcelliError } from '../errors.ts';
 import { Aborts } from './aborts.ts';
 import { askToPersist } from './cache/persist.ts';
-import { downloadSource } from './download.ts';
+import { downloadSource, modelUrl } from './download.ts';
 import type { SourceOptions } from './download_options.ts';
 import { cacheFull, shownUrl } from './failures.ts';
-import { modelUrl } from './download.ts';
 import { anyHash } from './hash.ts';
 import { parseManifest } from './manifest.ts';
 import { moveShard } from './move.ts';

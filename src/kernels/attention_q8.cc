@@ -157,7 +157,7 @@ OCELLI_NOINLINE void soften_and_quantize(Query& query, int seen, float scale, in
     }
     store_i8x16(codes + j, code[0], code[1], code[2], code[3]);
   }
-  scratch.sums[i] = -((sum[0] + sum[1]) + (sum[2] + sum[3]));
+  scratch.sums[i] = -sum_lanes(sum);
   scratch.scales[i] = peak / 127.0f;
 }
 

@@ -13,8 +13,8 @@ namespace ocelli {
 inline constexpr int kKeyTiles = kKvBlock / kTileRows;
 inline constexpr int kBlocksAtOnce = 2;
 inline constexpr int kKeysAtOnce = kBlocksAtOnce * kKvBlock;
-inline constexpr int kKeyBlock = 32;  // channels of a key that share a scale
-static_assert(kKeysAtOnce == kPeakBlock && kKeyBlock == kPeakBlock);
+inline constexpr int kKeyBlock = 32;     // channels of a key that share a scale
+static_assert(kKeyBlock == kPeakBlock);  // queries have a sum of codes for each
 
 // Cells of u8 that a tier takes at once where 8 streams meet one tile.
 template <class Tier>

@@ -19,8 +19,6 @@ constexpr float kTiny = 1e-30f;  // a group below it is zero: 127 / |x| must sta
 constexpr float kMax8 = 127.0f;
 constexpr float kMax15 = 32639.0f;  // 256 * 127 + 127
 
-int32_t sum_codes(i32x4 a) { return (a[0] + a[1]) + (a[2] + a[3]); }
-
 // Codes of one block; `high` only where there is one.   x  // [32]
 struct BlockSums {
   int32_t low, high;
@@ -45,7 +43,7 @@ OCELLI_INLINE BlockSums encode(const float* x, float inverse, int8_t* low, int8_
     store_i8x16(low + 4 * i, lows[0], lows[1], lows[2], lows[3]);
     if constexpr (kHasHigh) store_i8x16(high + 4 * i, highs[0], highs[1], highs[2], highs[3]);
   }
-  return {sum_codes(low_sum), sum_codes(high_sum)};
+  return {sum_lanes(low_sum), sum_lanes(high_sum)};
 }
 
 float mean_magnitude(const float* x, int k) {

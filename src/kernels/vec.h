@@ -68,6 +68,7 @@ OCELLI_INLINE f32x4 abs(f32x4 a) {
 
 // The fixed order of every sum over lanes: (0 + 1) + (2 + 3).
 OCELLI_INLINE float sum_lanes(f32x4 a) { return (a[0] + a[1]) + (a[2] + a[3]); }
+OCELLI_INLINE int32_t sum_lanes(i32x4 a) { return (a[0] + a[1]) + (a[2] + a[3]); }
 
 OCELLI_INLINE float max_lanes(f32x4 a) {
   const float low = a[0] > a[1] ? a[0] : a[1], high = a[2] > a[3] ? a[2] : a[3];
