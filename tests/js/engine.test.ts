@@ -209,7 +209,8 @@ describe('what a wrong model gets', () => {
     const bytes = readFileSync(join(folder, shard));
     bytes[bytes.length - 100] = (bytes[bytes.length - 100] ?? 0) ^ 1;
     writeFileSync(join(folder, shard), bytes);
-    const error = await refusal(ai({ model: folder, thread }).run(null, ask('x')));
+    // Not a run's own answer: it may be there before a shard that it never uses has been read.
+    const error = await refusal(ai({ model: folder, thread }).info());
     expect(error).toMatchObject({ status: 500, code: 'shard_hash_mismatch' });
     expect(error.message).toContain(shard);
   });
@@ -218,7 +219,7 @@ describe('what a wrong model gets', () => {
     const folder = copy('short');
     const shard = shardOf(folder);
     writeFileSync(join(folder, shard), readFileSync(join(folder, shard)).subarray(0, 5000));
-    const error = await refusal(ai({ model: folder }).run(null, ask('x')));
+    const error = await refusal(ai({ model: folder }).info());
     expect(error.message).toMatch(new RegExp(`${shard} has 5000 bytes, the manifest says \\d+`));
   });
 
