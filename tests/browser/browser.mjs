@@ -2,7 +2,14 @@
 // as a child process, and the page's report. Called by tests/bench/peers and tests/runtimes. Surprise: the page itself
 // posts its result to the server; nothing drives the browser, so no package for that is needed.
 import { spawn, execFileSync } from 'node:child_process';
-import { createReadStream, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import {
+  createReadStream,
+  existsSync,
+  mkdtempSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { extname, join, normalize } from 'node:path';
@@ -93,19 +100,18 @@ const commands = {
     ...['--remote-debugging-port=0', `--user-data-dir=${profile}`, ...flags],
     url,
   ],
-  firefox: (profile, flags, url) => [
-    '--headless',
-    '--no-remote',
-    '--profile',
-    profile,
-    ...flags,
-    url,
-  ],
+  firefox: (profile, flags, url) => {
+    const prefs = flags
+      .map((flag) => flag.split('='))
+      .map(([name, value]) => `user_pref("${name}", ${value});`);
+    writeFileSync(join(profile, 'user.js'), prefs.join('\n'));
+    return ['--headless', '--no-remote', '--profile', profile, url];
+  },
 };
 
 /**
  * Opens `page` with `options` and resolves to the object that it posts to /result. `browser` is chromium (default) or
- * firefox, `path` its program.
+ * firefox, `path` its program; `flags`: options of Chromium's command, or Firefox's preferences as name=value.
  */
 export async function inBrowser({
   browser = 'chromium',

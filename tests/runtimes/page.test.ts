@@ -1,5 +1,6 @@
-// The page of examples/browser, on the installed package, visited in a real browser (pages/visit.mjs): isolated, and as a plain
-// static host serves it, at a phone's width; and what serves it. Surprise: in the second case the page's own <meta> is the only policy.
+// The page of examples/browser, on the installed package, visited in real browsers (pages/visit.mjs): isolated, and as a plain
+// static host serves it, dark and at a phone's width; and what serves it. Surprise: in the second case the page's own <meta> is
+// the only policy.
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -30,6 +31,11 @@ type Seen = Record<Questions, Answered> & {
   first: Opened;
   second: Opened;
   removed: { cache: string; offered: boolean };
+  given: Record<string, { text: string; problem: string; worked?: boolean }>;
+  missing: Opened & { why: string };
+  /** What axe found in each state, and how many of its rules passed. */
+  barriers: Record<string, { found: string[]; passes: number }>;
+  dark: boolean;
   camera: { focus: string; text: string; problem: string };
   violations: string[];
   isolated: boolean;
@@ -66,7 +72,19 @@ const drawn = {
   'blue square': [250, 240, 390, 380].map((at) => at / 448),
 };
 
-describe('chromium', () => {
+/** What a browser needs for a camera that is made up, and for a page in the dark. */
+const flags = {
+  chromium: {
+    camera: ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'],
+    dark: ['--blink-settings=preferredColorScheme=0'],
+  },
+  firefox: {
+    camera: ['media.navigator.streams.fake=true', 'media.navigator.permission.disabled=true'],
+    dark: ['layout.css.prefers-color-scheme.content-override=0'],
+  },
+};
+
+describe.each(['chromium', 'firefox'] as const)('%s', (name) => {
   describe.each([
     {
       how: 'isolated',
@@ -87,9 +105,9 @@ describe('chromium', () => {
     beforeAll(async () => {
       const installed = join(found.project, 'node_modules/ocelli');
       seen = await inBrowser({
-        ...{ path: runtime('chromium').path, page: '/visit.html', minutes: 4 },
+        ...{ browser: name, path: runtime(name).path, page: '/visit.html', minutes: 5 },
         options: size,
-        flags: ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'],
+        flags: [...flags[name].camera, ...(isolated ? [] : flags[name].dark)],
         asked: (path: string) => void paths.push(path),
         roots: {
           '/examples/browser/': example,
@@ -98,7 +116,10 @@ describe('chromium', () => {
           '/models/demo/examples/': join(root, 'models/demo/examples'),
           '/': join(import.meta.dirname, 'pages'),
         },
-        overlay: { '/examples/browser/': join(example, 'index.html') },
+        overlay: {
+          '/examples/browser/': join(example, 'index.html'),
+          '/axe.js': join(root, 'node_modules/axe-core/axe.min.js'),
+        },
         // The visitor needs a frame, which the page's own policy, in its <meta>, goes on forbidding to the page.
         with: isolated
           ? { ...isolation, 'Content-Security-Policy': `${policy}; frame-src 'self'` }
@@ -115,6 +136,35 @@ describe('chromium', () => {
       expect(seen.first.progress).toContainEqual(expect.stringMatching(/ of 6\.6 MB · .*6 layers/));
       expect(seen.first.said.at(-1)).toMatch(/^The model is ready after/);
       expect(seen.violations).toEqual([]);
+      expect(seen.dark).toBe(!isolated);
+    });
+
+    it.each(['ready', 'boxes', 'tool call', 'camera', 'model missing'])(
+      'puts nothing in the way of anybody (%s)',
+      (state) => {
+        expect(seen.barriers[state]?.found).toEqual([]);
+        expect(seen.barriers[state]?.passes).toBeGreaterThan(20);
+      },
+    );
+
+    it('takes a picture that is chosen, dropped or pasted, and says what is none', () => {
+      const size = ', 448 × 448 pixels';
+      expect(seen.given).toMatchObject({
+        chosen: { text: `chosen.png${size}`, problem: '' },
+        broken: {
+          text: `chosen.png${size}`,
+          problem: 'broken.png (image/png) is no picture that this browser reads.',
+        },
+        words: { problem: 'What was dropped holds no picture file.' },
+        dropped: { text: `dropped.png${size}`, problem: '', worked: true },
+        pasted: { text: `The pasted picture${size}`, problem: '' },
+      });
+    });
+
+    it('says why when its model cannot be had', () => {
+      expect(seen.missing.state).toBe('failed');
+      expect(seen.missing.why).toMatch(/nowhere.*404/);
+      expect(seen.missing.said.at(-1)).toContain(seen.missing.why);
     });
 
     it('streams an answer and draws its boxes where things are', () => {
