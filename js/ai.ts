@@ -1,13 +1,14 @@
 // Owns the whole flow of AI.run: engine, request, answer. Called by index.ts and the command. Surprise: the engine opens
 // at the first use and again after a crash, so createAI() itself neither waits nor fails; and it takes requests before its
 // weights are all there, so a run may fail for a damaged shard when its prompt has been read already.
-import type { Compute, KvFormat } from './abi/calls.ts';
+import type { Compute, KvFormat, OpenOptions } from './abi/calls.ts';
 import type { VariantName } from './abi/variants.ts';
 import { badRequest, fromCore, OcelliError } from './errors.ts';
 import { packageRoot, processorCount, sharedWork } from './host.ts';
 import { mediaDefaults, type MediaOptions } from './media.ts';
 import { resolveModel } from './models.ts';
 import { parseBody, prepareRequest } from './request.ts';
+import type { Decision, EngineChoice } from './remote/options.ts';
 import { CompletionBuilder, headOf } from './response.ts';
 import { EventQueue, streamResponse } from './stream.ts';
 import { openThreadEngine } from './thread/client.ts';
@@ -21,7 +22,7 @@ import type { DownloadOptions } from './weights/download_options.ts';
 import type { ProgressCallback } from './weights/progress.ts';
 import { type ShardSource, sourceFrom } from './weights/source.ts';
 
-export interface AIOptions {
+export interface AIOptions extends EngineChoice {
   /** A container's folder (Node), its URL, or the caller's own source of bytes; the embedded demo model by default. */
   model?: string | URL | ShardSource;
   /** Ids that requests may name besides the manifest's and the table's in models.ts; 'any' accepts every id. */
@@ -73,6 +74,18 @@ export interface RunExtras {
   dump?: boolean | undefined;
 }
 
+/** What an engine here says of itself. */
+export type LocalInfo = EngineInfo & { engine: 'local'; decision?: Decision };
+
+/** What is known of an endpoint: the same fields, null where it does not tell. */
+export type RemoteInfo = { [Key in keyof EngineInfo]: EngineInfo[Key] | null } & {
+  engine: 'remote';
+  /** Where chat completions are asked for, without its query. */
+  url: string;
+  decision?: Decision;
+};
+export type AIInfo = LocalInfo | RemoteInfo;
+
 export type RunBody = ChatBody & { signal?: AbortSignal };
 
 export interface AI {
@@ -96,7 +109,7 @@ export interface AI {
     extras?: RunExtras,
   ): Promise<ChatCompletion | ChatStream>;
   /** Loads the model now instead of at the first run, all of it, and says what was loaded. Runs need not wait for it. */
-  info(): Promise<EngineInfo>;
+  info(): Promise<AIInfo>;
   /** Token ids; added tokens such as <|im_start|> in the text count as one unless told otherwise. */
   tokenize(text: string, options?: { addedTokens?: boolean }): Promise<number[]>;
   detokenize(ids: readonly number[], options?: { skipSpecial?: boolean }): Promise<string>;
@@ -188,7 +201,7 @@ export function createAI(
     async info() {
       const current = await open();
       await sharedWork(current.loaded());
-      return current.info;
+      return { ...current.info, engine: 'local' };
     },
     tokenize: async (text, { addedTokens = true } = {}) =>
       (await open()).tokenize(text, addedTokens),
@@ -204,7 +217,7 @@ export function createAI(
   };
 }
 
-function mediaOptions(options: AIOptions, signal: AbortSignal | undefined): MediaOptions {
+export function mediaOptions(options: AIOptions, signal: AbortSignal | undefined): MediaOptions {
   return {
     fetch: options.fetch ?? globalThis.fetch,
     fileImages: options.fileImages ?? true,
@@ -225,35 +238,42 @@ function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promis
   });
 }
 
+/** What of the options the core plans and opens with. */
+export function coreOptions(options: AIOptions): Omit<OpenOptions, 'threads'> {
+  return {
+    ...(options.compute && { compute: options.compute }),
+    ...(options.kv && { kv: options.kv }),
+    ...(options.context !== undefined && { context: options.context }),
+    ...(options.sequencesMax !== undefined && { sequences_max: options.sequencesMax }),
+    ...(options.imageTokensMax !== undefined && { image_tokens_max: options.imageTokensMax }),
+    ...(options.memoryBytesMax !== undefined && { memory_bytes_max: options.memoryBytesMax }),
+  };
+}
+
+/** Where the model's bytes come from, and whether the caller named it (else it is the caller's own source). */
+export function sourceOf(options: AIOptions): { source: ShardSource; named: boolean } {
+  const { model = demoModel } = options;
+  if (typeof model !== 'string' && !(model instanceof URL)) return { source: model, named: false };
+  const { cache, download } = options;
+  const how = { ...download, ...(cache !== undefined && { cache }) };
+  return { source: sourceFrom(model, options.fetch, how), named: true };
+}
+
 async function openFor(options: AIOptions, signal: AbortSignal): Promise<Engine> {
-  const { model = demoModel, fetch: fetcher } = options;
   const inline = options.thread === 'inline' || options.wasm !== undefined;
   const inWorker = !inline && (options.thread === 'worker' || (await workersExist()));
   const engineOptions: EngineOptions = {
     threads: options.threads ?? (inWorker && !options.tokenizerOnly ? await processorCount() : 1),
-    open: {
-      ...(options.compute && { compute: options.compute }),
-      ...(options.kv && { kv: options.kv }),
-      ...(options.context !== undefined && { context: options.context }),
-      ...(options.sequencesMax !== undefined && { sequences_max: options.sequencesMax }),
-      ...(options.imageTokensMax !== undefined && { image_tokens_max: options.imageTokensMax }),
-      ...(options.memoryBytesMax !== undefined && { memory_bytes_max: options.memoryBytesMax }),
-    },
+    open: coreOptions(options),
     ...(options.variant && { variant: options.variant }),
     ...(options.revectorise !== undefined && { revectorise: options.revectorise }),
     ...(options.wasm && { wasm: options.wasm }),
     ...(options.tokenizerOnly && { tokenizerOnly: true }),
   };
-  const named = typeof model === 'string' || model instanceof URL;
   try {
     // A fetch of the caller's cannot cross into the worker; then the bytes are read on this side.
-    const source = named
-      ? sourceFrom(model, fetcher, {
-          ...options.download,
-          ...(options.cache !== undefined && { cache: options.cache }),
-        })
-      : model;
-    if (named && /^https?:/i.test(String(model))) void askToPersist(options.cache);
+    const { source, named } = sourceOf(options);
+    if (named && /^https?:/i.test(String(options.model ?? demoModel))) void askToPersist(options.cache);
     const { onProgress } = options;
     return inWorker
       ? await openThreadEngine(engineOptions, source, onProgress, signal)

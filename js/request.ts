@@ -1,5 +1,5 @@
 // Owns the way from a chat-completions body to what the core is asked: images are collected from every spelling and
-// leave a gap for their handle, all else passes through. Called by ai.ts. Surprise: fields are not validated here but in
+// leave a gap for their handle, all else passes through. Called by ai.ts and remote/. Surprise: fields are not validated here but in
 // the core, once; only what cannot reach it is (images, streams, the signal).
 import { badRequest } from './errors.ts';
 import { parseSpelled, randomHex } from './json_text.ts';
@@ -22,7 +22,7 @@ export interface PreparedRequest {
   requestId: string | null;
 }
 
-type Fields = Record<string, unknown>;
+export type Fields = Record<string, unknown>;
 
 /** A body's fields, and how they become JSON again. */
 export interface ParsedBody {
@@ -39,23 +39,15 @@ export async function prepareRequest(
   const mark = `media-${randomHex(16)}:`;
   const images: Uint8Array[] = [];
   const put = (bytes: Uint8Array): string => `${mark}${images.push(bytes) - 1}`;
-  if (Array.isArray(fields['messages'])) {
-    const messages: unknown[] = [];
-    for (const [i, message] of (fields['messages'] as unknown[]).entries())
-      messages.push(await withoutImages(message, `messages[${i}]`, media, put));
-    fields['messages'] = messages;
-  }
+  await replaceImages(fields, async ({ from, limits }, path) => {
+    return { type: 'image', media: put(await imageBytes(from, path, media)), ...limits };
+  });
   media.signal?.throwIfAborted();
   delete fields['signal'];
   const pieces = stringify(fields).split(new RegExp(`"${mark}\\d+"`));
-  const options = isFields(fields['stream_options']) ? fields['stream_options'] : null;
-  const stream = fields['stream'] === true;
-  const includeUsage = stream && options !== null && options['include_usage'] !== false;
   return {
     core: { body: pieces, images, dump: false },
-    stream,
-    includeUsage,
-    continuousUsage: includeUsage && options?.['continuous_usage_stats'] === true,
+    ...streamingOf(fields),
     returnTokenIds: fields['return_token_ids'] === true,
     logprobs: fields['logprobs'] === true,
     namedTool: isFields(fields['tool_choice']),
@@ -64,7 +56,18 @@ export async function prepareRequest(
   };
 }
 
-function isFields(value: unknown): value is Fields {
+/** How a body wants its answer. */
+export function streamingOf(
+  fields: Fields,
+): Pick<PreparedRequest, 'stream' | 'includeUsage' | 'continuousUsage'> {
+  const options = isFields(fields['stream_options']) ? fields['stream_options'] : null;
+  const stream = fields['stream'] === true;
+  const includeUsage = stream && options !== null && options['include_usage'] !== false;
+  const continuousUsage = includeUsage && options?.['continuous_usage_stats'] === true;
+  return { stream, includeUsage, continuousUsage };
+}
+
+export function isFields(value: unknown): value is Fields {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
@@ -100,22 +103,35 @@ export function parseBody(body: ChatBody | string): ParsedBody {
   throw badRequest('invalid_value', `the request must be an object with messages, got ${kind}`);
 }
 
-async function withoutImages(
+/** An image part: what it names, how, and its pixel limits. */
+export interface ImagePlace {
+  from: unknown;
+  limits: Fields;
+}
+
+/** Puts what `make` gives for each image part of the messages in its place; parts that name nothing are skipped. */
+export async function replaceImages(
+  fields: Fields,
+  make: (image: ImagePlace, path: string) => Promise<Fields>,
+): Promise<void> {
+  if (!Array.isArray(fields['messages'])) return;
+  const messages: unknown[] = [];
+  for (const [i, message] of (fields['messages'] as unknown[]).entries())
+    messages.push(await withImages(message, `messages[${i}]`, make));
+  fields['messages'] = messages;
+}
+
+async function withImages(
   message: unknown,
   path: string,
-  media: MediaOptions,
-  put: (bytes: Uint8Array) => string,
+  make: (image: ImagePlace, path: string) => Promise<Fields>,
 ): Promise<unknown> {
   if (!isFields(message) || !Array.isArray(message['content'])) return message;
   const content: unknown[] = [];
   for (const [i, part] of (message['content'] as unknown[]).entries()) {
     const image = imageOf(part);
     if (!image) content.push(part);
-    else if (image.from !== null) {
-      const here = `${path}.content[${i}]`;
-      const bytes = await imageBytes(image.from, here, media);
-      content.push({ type: 'image', media: put(bytes), ...image.limits });
-    }
+    else if (image.from !== null) content.push(await make(image, `${path}.content[${i}]`));
   }
   return { ...message, content };
 }
@@ -126,7 +142,7 @@ const textTypes: readonly unknown[] = ['text', 'input_text', 'output_text', unde
 /** What an image part names (null: nothing, the part is skipped; undefined: that is missing) with its pixel limits; null
  *  for any other part, which the core reads or refuses. Known spellings, in this order: {image_url: {url}} or
  *  {image_url: "..."} or {image} under any type unless there is text too, {type: "image", url | data | source}. */
-function imageOf(part: unknown): { from: unknown; limits: Fields } | null {
+function imageOf(part: unknown): ImagePlace | null {
   if (!isFields(part)) return null;
   const type = part['type'] ?? undefined;
   if (textTypes.includes(type) && (part['text'] ?? undefined) !== undefined) return null;

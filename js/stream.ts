@@ -1,7 +1,7 @@
 // Owns what `stream: true` resolves to: a real Response of SSE bytes that can instead be iterated over as chunks, or
-// asked for the assembled completion. Called by ai.ts. Surprise: the three ways share one queue, so only one of them can
-// be used, as with any Response body; leaving any of them early cancels the request.
-import { errorObject } from './errors.ts';
+// asked for the assembled completion. Called by ai.ts and remote/. Surprise: the three ways share one source, so only one
+// of them can be used, as with any Response body; leaving any of them early cancels the request.
+import { errorObject, OcelliError } from './errors.ts';
 import { ChunkMaker, CompletionBuilder, type Head } from './response.ts';
 import type { PreparedRequest } from './request.ts';
 import type { EngineEvent } from './thread/protocol.ts';
@@ -52,6 +52,16 @@ export class EventQueue {
   }
 }
 
+/** Where a streamed answer comes from. */
+export interface ChunkSource {
+  /** The next chunks, none where an event shows nothing; null at the end. An OcelliError is the request's failure. */
+  next(): Promise<ChatCompletionChunk[] | null>;
+  /** The assembled completion; instead of next(). */
+  whole(): Promise<ChatCompletion>;
+  /** Stops the request. */
+  cancel(): void;
+}
+
 /** A response over `queue`; `cancel` stops the request. */
 export function streamResponse(
   head: Head,
@@ -59,33 +69,56 @@ export function streamResponse(
   queue: EventQueue,
   cancel: () => void,
 ): ChatStream {
+  const maker = new ChunkMaker(head, request);
+  let done = false;
+  return responseOver({
+    async next() {
+      if (done) return null;
+      const event = await queue.next();
+      done = event.type === 'done';
+      return maker.add(event);
+    },
+    async whole() {
+      const builder = new CompletionBuilder(head, request);
+      for (;;) {
+        const whole = builder.add(await queue.next());
+        if (whole) return whole;
+      }
+    },
+    cancel,
+  });
+}
+
+/** A response over `source`. */
+export function responseOver(source: ChunkSource): ChatStream {
   let over = false;
   const leave = (): void => {
-    if (!over) cancel();
+    if (!over) source.cancel();
     over = true;
   };
-  const read = async (): Promise<EngineEvent> => {
+  /** What `work` gives; after a failure, and after the end, there is nothing to cancel. */
+  const reading = async <T>(work: Promise<T>): Promise<T> => {
     try {
-      const event = await queue.next();
-      if (event.type === 'done' || event.type === 'error') over = true;
-      return event;
+      const value = await work;
+      over ||= value === null;
+      return value;
     } catch (error) {
       over = true;
       throw error;
     }
   };
 
-  const maker = new ChunkMaker(head, request);
   const body = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
         let text = '';
         // pull() is only called again once something was enqueued, so events without chunks are passed over here.
         while (text === '') {
-          const event = await read();
           try {
-            for (const chunk of maker.add(event)) text += sseLine(chunk);
+            const chunks = await reading(source.next());
+            for (const chunk of chunks ?? []) text += sseLine(chunk);
           } catch (error) {
+            if (!(error instanceof OcelliError)) throw error;
             text = sseLine({ error: errorObject(error) });
           }
           if (over) text += doneLine;
@@ -110,7 +143,8 @@ export function streamResponse(
   async function* chunks(): AsyncGenerator<ChatCompletionChunk, void, undefined> {
     const release = claim();
     try {
-      while (!over) yield* maker.add(await read());
+      for (let next = await reading(source.next()); next; next = await reading(source.next()))
+        yield* next;
     } finally {
       leave();
       release();
@@ -119,12 +153,10 @@ export function streamResponse(
 
   async function assembled(): Promise<ChatCompletion> {
     const release = claim();
-    const builder = new CompletionBuilder(head, request);
     try {
-      for (;;) {
-        const whole = builder.add(await read());
-        if (whole) return whole;
-      }
+      const whole = await reading(source.whole());
+      over = true;
+      return whole;
     } finally {
       leave();
       release();

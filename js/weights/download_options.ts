@@ -75,7 +75,8 @@ export function readyOptions(options: DownloadOptions): ReadyOptions {
   return ready;
 }
 
-function inRange(name: string, value: number, least: number, most: number): number {
+/** `value`, or a BadRequestError when it is no integer from `least` to `most`. */
+export function inRange(name: string, value: number, least: number, most: number): number {
   const whole = Number.isInteger(value) || value === Infinity;
   if (whole && value >= least && value <= most) return value;
   throw wrong(name, value, `an integer from ${least} to ${most}`);
