@@ -1,4 +1,4 @@
-// Lint rules. Surprise: the few rules that need types are on for js/ only, to keep the run short.
+// Lint rules. Surprise: the few rules that need types are on for js/ and worker/ only, to keep the run short.
 import tseslint from 'typescript-eslint';
 
 const restricted = [
@@ -18,7 +18,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['js/**/*.ts'],
+    files: ['js/**/*.ts', 'worker/**/*.ts'],
     languageOptions: { parserOptions: { project: './tsconfig.json' } },
     rules: {
       '@typescript-eslint/no-floating-promises': 'error',

@@ -72,6 +72,8 @@ export interface RunExtras {
   onEvent?: ((event: EngineEvent) => void) | undefined;
   /** Whether onEvent gets an event "dump" with the prompt and the vision rows. */
   dump?: boolean | undefined;
+  /** What follows "chatcmpl-" in the answer's id; the body's request_id, else random, by default. */
+  requestId?: string | undefined;
 }
 
 /** What an engine here says of itself. */
@@ -167,7 +169,7 @@ export function createAI(
     const current = await abortable(open(), signal);
     const name = resolveModel(model, current.info.model, models);
     const request = await prepareRequest(parsed, mediaOptions(options, signal));
-    const head = headOf(name, request);
+    const head = headOf(name, extras.requestId ?? request.requestId);
     const queue = new EventQueue();
     let stop = (): void => undefined;
     const abort = (): void => {

@@ -22,8 +22,8 @@ export interface Head {
   model: string;
 }
 
-export function headOf(model: string, request: PreparedRequest): Head {
-  const id = `chatcmpl-${request.requestId ?? randomHex(32)}`;
+export function headOf(model: string, requestId: string | null): Head {
+  const id = `chatcmpl-${requestId ?? randomHex(32)}`;
   return { id, created: Math.floor(Date.now() / 1000), model };
 }
 

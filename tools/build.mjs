@@ -4,7 +4,7 @@
 import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { SetupError, endWith, isMain, readJson, root, run, say, step } from './setup/io.mjs';
+import { SetupError, endWith, isMain, readJson, root, run, step } from './setup/io.mjs';
 import { setup } from './setup.mjs';
 
 export const variants = readJson(join(root, 'wasm/variants.json')).variants;
@@ -66,12 +66,15 @@ function newest(folder) {
 }
 
 async function typescript() {
-  if (newest(join(root, 'js')) === 0) return say('js/ has no sources yet');
   const built = join(root, 'build/js/.stamp');
-  const sources = Math.max(newest(join(root, 'js')), statSync(join(root, 'tsconfig.json')).mtimeMs);
+  const folders = ['js', 'worker'];
+  const sources = Math.max(
+    ...folders.map((name) => newest(join(root, name))),
+    statSync(join(root, 'tsconfig.json')).mtimeMs,
+  );
   if (existsSync(built) && statSync(built).mtimeMs > sources) return undefined;
   return step('build js', async () => {
-    rmSync(join(root, 'build/js'), { recursive: true, force: true });
+    for (const name of folders) rmSync(join(root, 'build', name), { recursive: true, force: true });
     await run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', '.'], { cwd: root });
     writeFileSync(built, '');
   });

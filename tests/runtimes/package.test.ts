@@ -9,7 +9,6 @@ const home = join(found.project, 'node_modules/ocelli');
 const manifest = JSON.parse(readFileSync(join(home, 'package.json'), 'utf8')) as {
   exports: Record<string, string | Record<string, string>>;
   bin: Record<string, string>;
-  dependencies?: object;
 };
 const files = readdirSync(home, { recursive: true, encoding: 'utf8' });
 
@@ -26,7 +25,7 @@ describe('the tarball', () => {
       expect(files).toContain(name);
     expect(files).toContain('models/demo/container/manifest.json');
     expect(files.filter((name) => /^(src|tests|js|node_modules)\//.test(name))).toEqual([]);
-    expect(manifest.dependencies).toBeUndefined();
+    expect(files).toContain('build/worker/index.d.ts');
   });
 
   it('has every file that its manifest names', () => {
@@ -52,13 +51,15 @@ describe('the tarball', () => {
 const usage = `
 import { type AI, type ChatCompletion, createAI, OcelliError, run } from 'ocelli';
 import 'ocelli/azion';
+import { createWorker } from 'ocelli/worker';
 const ai: AI = createAI({ threads: 1 });
 const messages = [{ role: 'user', content: 'Who are you?' }];
 const whole: ChatCompletion = await ai.run(null, { messages });
 for await (const chunk of await run(null, { stream: true, messages })) chunk.choices[0]?.delta.content;
 const text: string | null | undefined = whole.choices[0]?.message.content;
 const hosted = await Azion.AI.run('qwen-qwen25-vl-3b-instruct-awq', { messages });
-export { text, hosted, OcelliError };
+const reply: Response = await createWorker({ ai }).fetch(new Request('http://here/health'));
+export { text, hosted, reply, OcelliError };
 // @ts-expect-error threads is a number
 createAI({ threads: 'two' });
 `;

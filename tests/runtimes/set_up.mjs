@@ -33,7 +33,7 @@ function install() {
   const manifest = { name: 'empty', private: true, type: 'module' };
   writeFileSync(join(project, 'package.json'), JSON.stringify(manifest));
   const tarball = join(place, packed.filename);
-  npm(['install', '--offline', tarball], project);
+  npm(['install', '--prefer-offline', tarball], project);
   for (const name of readdirSync(import.meta.dirname))
     if (name.endsWith('.mjs')) cpSync(join(import.meta.dirname, name), join(project, name));
   return { project, tarball, bytes: statSync(tarball).size, unpacked: packed.unpackedSize };

@@ -1,0 +1,150 @@
+// Owns the server as a function of a Request: what surrounds every route (id, CORS, errors, log), and which dialects there
+// are. Called by the adapters and by whoever has a platform of his own. Surprise: unknown paths and wrong methods are told
+// apart after the fact, since a router only says that nothing matched.
+import { Hono } from 'hono';
+import { cors } from 'hono/cors';
+import { TrieRouter } from 'hono/router/trie-router';
+import type { AI } from '../js/ai.ts';
+import { OcelliError } from '../js/errors.ts';
+import { randomHex } from '../js/json_text.ts';
+import type { App, RouteContext, Variables, WorkerContext } from './context.ts';
+import { mounts } from './dialects/all.ts';
+import { Refusal, vllmBody } from './errors.ts';
+import { createKeyRing, type KeyEntry, type KeyRing } from './keys.ts';
+import { defaultLimits, type WorkerLimits } from './limits.ts';
+import { type Log, silent } from './log.ts';
+import { createQueue } from './queue.ts';
+
+export interface WorkerOptions {
+  ai: AI;
+  /** Ids to list; the loaded model's name by default. The AI has to accept them (AIOptions.models). */
+  models?: readonly string[];
+  /** Who may call; everybody by default. */
+  keys?: readonly KeyEntry[] | KeyRing;
+  limits?: Partial<WorkerLimits>;
+  /** Gets one record per request; nothing is said by default. */
+  log?: Log;
+  /** Origins that browsers may call from; all by default. */
+  origins?: readonly string[];
+  /** Milliseconds since 1970; Date.now by default. */
+  clock?: () => number;
+}
+
+export interface Worker {
+  fetch(request: Request): Promise<Response>;
+  /** The Hono app, for adapters that add to it. */
+  readonly app: App;
+  readonly context: WorkerContext;
+  /** Takes nothing new, waits for what runs, ends what still does after `graceMs`. Resolves when nothing runs. */
+  drain(graceMs: number): Promise<void>;
+  /** drain(0); the AI stays open, it is its owner's. */
+  close(): Promise<void>;
+}
+
+export function createWorker(options: WorkerOptions): Worker {
+  const { ai, models = [], keys = [], clock = Date.now, log = silent } = options;
+  const limits = { ...defaultLimits, ...options.limits };
+  const ending = new AbortController();
+  const queue = createQueue(limits, clock);
+  const context: WorkerContext = {
+    ...{ ai, models, limits, queue, log, clock },
+    keys: 'callerOf' in keys ? keys : createKeyRing(keys, clock),
+    created: Math.floor(clock() / 1000),
+    ending: ending.signal,
+  };
+  const app = appOf(context, options.origins);
+  return {
+    app,
+    context,
+    fetch: async (request) => await app.fetch(request),
+    async drain(graceMs) {
+      queue.stop();
+      const timer = setTimeout(() => ending.abort(), graceMs);
+      await queue.idle();
+      clearTimeout(timer);
+    },
+    async close() {
+      queue.stop();
+      ending.abort();
+      await queue.idle();
+    },
+  };
+}
+
+function appOf(context: WorkerContext, origins: readonly string[] | undefined): App {
+  const app: App = new Hono<{ Variables: Variables }>();
+  app.use(surround(context));
+  app.use(
+    cors({
+      origin: origins ? [...origins] : '*',
+      exposeHeaders: ['x-request-id', 'retry-after'],
+      maxAge: 86_400,
+    }),
+  );
+  app.onError((error, c) => spelled(c as RouteContext, error));
+  for (const mount of mounts) mount(app, context);
+  const methods = new TrieRouter<string>();
+  for (const { method, path } of app.routes) if (method !== 'ALL') methods.add('ALL', path, method);
+  app.notFound((c) => {
+    const allowed = new Set(methods.match('ALL', c.req.path)[0].map(([method]) => method));
+    return spelled(
+      c as RouteContext,
+      allowed.size > 0 ? wrongMethod(c.req.method, allowed) : nowhere(c.req.path),
+    );
+  });
+  return app;
+}
+
+const nowhere = (path: string): Refusal =>
+  new Refusal(404, 'unknown_path', `there is nothing at ${path}`, { detail: 'Not Found' });
+
+function wrongMethod(method: string, allowed: Set<string>): Refusal {
+  const allow = [...allowed].join(', ');
+  return new Refusal(405, 'method_not_allowed', `${method} is not allowed here: ${allow}`, {
+    detail: 'Method Not Allowed',
+    headers: { allow },
+  });
+}
+
+/** The response to an error, as the dialect of the request spells it. */
+function spelled(c: RouteContext, error: unknown): Response {
+  const known =
+    error instanceof OcelliError
+      ? error
+      : // What it was is for the log alone: it may hold anything.
+        new OcelliError(500, 'internal_error', 'an internal error', null, error);
+  c.get('facts').error = known.code;
+  const headers = known instanceof Refusal ? known.headers : {};
+  return new Response(JSON.stringify(c.get('spell')(known)), {
+    status: known.status,
+    headers: { 'content-type': 'application/json', ...headers },
+  });
+}
+
+/** Gives each request its id and the start of its record, and writes that when the response is there. */
+function surround({ clock, log }: WorkerContext) {
+  return async (c: RouteContext, next: () => Promise<void>): Promise<void> => {
+    const start = clock();
+    const given = c.req.header('x-request-id') ?? '';
+    const id = /^[\x21-\x7e]{1,128}$/.test(given) ? given : randomHex(32);
+    c.set('requestId', id);
+    c.set('spell', vllmBody);
+    c.set('facts', {});
+    await next();
+    c.res.headers.set('x-request-id', id);
+    const write = (): void =>
+      log({
+        time: new Date(start).toISOString(),
+        request_id: id,
+        method: c.req.method,
+        path: c.req.path,
+        status: c.res.status,
+        ms: clock() - start,
+        caller: c.get('caller')?.name,
+        ...c.get('facts'),
+      });
+    const ended = c.get('ended');
+    if (ended) void ended.then(write);
+    else write();
+  };
+}

@@ -1,0 +1,120 @@
+// Owns one chat completion on its way through the server: admitted, queued, computed, counted. Called by every dialect.
+// Surprise: a place in the queue is given back when the engine has ended the request, not when the client has read the
+// answer; a client that leaves aborts `signal`, and the engine ends the request before its next step.
+import type { AI } from '../js/ai.ts';
+import { badRequest, OcelliError } from '../js/errors.ts';
+import type { ChatCompletion, ChatStream } from '../js/types.ts';
+import type { Facts, WorkerContext } from './context.ts';
+import type { Caller } from './keys.ts';
+import { Refusal } from './errors.ts';
+
+export interface Job {
+  caller: Caller;
+  model: string | null;
+  /** The chat-completions body as text; its "model" and "stream" are those of the answer. */
+  body: string;
+  /** The same, parsed. */
+  value: unknown;
+  /** Aborted when the client is gone. */
+  signal: AbortSignal;
+  /** Filled in as things become known. */
+  facts: Facts;
+  /** The hexadecimal part of the completion's id; random by default. */
+  requestId?: string;
+}
+
+export interface Completed {
+  result: ChatCompletion | ChatStream;
+  /** Resolves when the engine has ended the request, so that job.facts are all there. */
+  ended: Promise<void>;
+}
+
+/** Computes one. Rejects with an OcelliError (a Refusal where the server says no), or the signal's reason. */
+export async function complete(context: WorkerContext, job: Job): Promise<Completed> {
+  const { caller, facts } = job;
+  checkImages(job.value, context.limits.imagesMax);
+  const { signal, settle } = lifeOf(context, job.signal);
+  let release = settle;
+  try {
+    const leave = await context.queue.enter(signal);
+    let end = (): void => undefined;
+    const ended = new Promise<void>((resolve) => (end = resolve));
+    release = () => {
+      leave();
+      settle();
+      end();
+    };
+    const extras: Parameters<AI['run']>[2] = {
+      signal,
+      onEvent(event) {
+        if (event.type === 'prompt') facts.prompt_tokens = event.prompt_tokens;
+        if (event.type === 'finish') facts.finish_reason = event.reason;
+        if (event.type === 'error') facts.error = event.code;
+        if (event.type === 'done') {
+          const { prompt_tokens, completion_tokens } = event.usage;
+          Object.assign(facts, { prompt_tokens, completion_tokens });
+          context.keys.charge(caller, prompt_tokens + completion_tokens);
+        }
+        if (event.type === 'done' || event.type === 'error') release();
+      },
+      ...(job.requestId !== undefined && { requestId: job.requestId }),
+    };
+    const result = await context.ai.run(job.model, job.body, extras);
+    return { result, ended };
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+/** A signal that ends the job: the client is gone, its time is over, the server ends. */
+function lifeOf(
+  { limits, ending }: WorkerContext,
+  client: AbortSignal,
+): { signal: AbortSignal; settle: () => void } {
+  const life = new AbortController();
+  const gone = (): void =>
+    life.abort(new OcelliError(499, 'client_closed', 'the client closed the connection'));
+  const over = (): void =>
+    life.abort(
+      new Refusal(504, 'deadline_exceeded', `the request took longer than ${limits.requestMs} ms`),
+    );
+  const ended = (): void =>
+    life.abort(new Refusal(503, 'shutting_down', 'the server is shutting down'));
+  client.addEventListener('abort', gone);
+  ending.addEventListener('abort', ended);
+  const timer = limits.requestMs > 0 ? setTimeout(over, limits.requestMs) : undefined;
+  if (client.aborted) gone();
+  if (ending.aborted) ended();
+  return {
+    signal: life.signal,
+    settle() {
+      clearTimeout(timer);
+      client.removeEventListener('abort', gone);
+      ending.removeEventListener('abort', ended);
+    },
+  };
+}
+
+/** Throws a BadRequestError for more images than a request may have. */
+function checkImages(value: unknown, limit: number): void {
+  const { messages } = (value ?? {}) as { messages?: unknown };
+  if (!Array.isArray(messages)) return;
+  let images = 0;
+  for (const message of messages as unknown[]) {
+    const { content } = (message ?? {}) as { content?: unknown };
+    if (!Array.isArray(content)) continue;
+    for (const part of content as unknown[]) {
+      const fields = Object(part) as Record<string, unknown>;
+      const type = fields['type'];
+      if ('image_url' in fields || 'image' in fields || /^(input_)?image/.test(String(type)))
+        images++;
+    }
+  }
+  if (images > limit)
+    throw badRequest(
+      'too_many_images',
+      `At most ${limit} image(s) may be provided in one request, got ${images}.`,
+      'messages',
+    );
+}

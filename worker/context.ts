@@ -1,0 +1,55 @@
+// Owns what every route sees: the AI, who may call, how much, what is counted and said. Made by app.ts, read by the
+// dialects. Surprise: an error's body is spelled by whichever dialect took the request (`spell`), since the hosted services
+// disagree on it while its status and headers are the same for all.
+import type { Hono } from 'hono';
+import type { Context } from 'hono';
+import type { AI } from '../js/ai.ts';
+import type { OcelliError } from '../js/errors.ts';
+import type { Caller, KeyRing } from './keys.ts';
+import type { WorkerLimits } from './limits.ts';
+import type { Log } from './log.ts';
+import type { Queue } from './queue.ts';
+
+export interface WorkerContext {
+  readonly ai: AI;
+  /** The ids under which the model is offered; any alias of js/models.ts works besides. */
+  readonly models: readonly string[];
+  readonly keys: KeyRing;
+  readonly limits: WorkerLimits;
+  readonly queue: Queue;
+  readonly log: Log;
+  /** Milliseconds since 1970; tests bring their own. */
+  readonly clock: () => number;
+  /** Seconds since 1970 at which the model was put up. */
+  readonly created: number;
+  /** Aborted when a drain's grace time is over: whatever still runs is to end. */
+  readonly ending: AbortSignal;
+}
+
+/** What is told about a request when it is over. Never what was asked or answered. */
+export interface Facts {
+  model?: string;
+  stream?: boolean;
+  prompt_tokens?: number;
+  completion_tokens?: number;
+  finish_reason?: string;
+  /** The code of an error. */
+  error?: string;
+}
+
+export type Spelling = (error: OcelliError) => unknown;
+
+export interface Variables {
+  requestId: string;
+  spell: Spelling;
+  caller: Caller;
+  facts: Facts;
+  /** Resolves when the engine has ended the request; set where the response may go on until then. */
+  ended?: Promise<void>;
+}
+
+export type App = Hono<{ Variables: Variables }>;
+export type RouteContext = Context<{ Variables: Variables }>;
+
+/** What each file of dialects/ exports: puts its routes on the app. */
+export type Mount = (app: App, context: WorkerContext) => void;
