@@ -1,106 +1,17 @@
-// One small reader per JSON type, then one line per field: the body's table of fields is
-// parse_request itself.
+// One line per field: the body's table of fields is parse_request itself. What concerns the
+// conversation (templates, tools, images) is in request_chat.cc.
 #include "engine/request.h"
 
 #include <cmath>
-#include <optional>
 
+#include "engine/fields.h"
 #include "engine/limits.h"
-#include "text/chat_message.h"
+#include "engine/request_chat.h"
 
 namespace ocelli {
 namespace {
 
 using nlohmann::ordered_json;
-
-const ordered_json* field(const ordered_json& body, const char* name) {
-  const auto found = body.find(name);
-  return found == body.end() || found->is_null() ? nullptr : &*found;
-}
-
-bool is(const ordered_json& object, const char* name, std::string_view text) {
-  const ordered_json* value = field(object, name);
-  return value && value->is_string() && value->get_ref<const std::string&>() == text;
-}
-
-// A value as an error message shows it: JSON, at most some 200 bytes, cut between characters.
-std::string shown(const ordered_json& value) {
-  // parse_json keeps an integer beyond 64 bits as its digits.
-  std::string text = value.is_binary()
-                         ? std::string(value.get_binary().begin(), value.get_binary().end())
-                         : value.dump();
-  if (text.size() <= 200) return text;
-  size_t end = 200;
-  while (end > 0 && (static_cast<uint8_t>(text[end]) & 0xC0) == 0x80) --end;
-  return text.substr(0, end) + "...";
-}
-
-std::unexpected<Error> wrong_type(const char* name, const char* expected,
-                                  const ordered_json& value) {
-  return fail(Status::kInvalidValue,
-              std::string(name) + " must be " + expected + ", got " + shown(value), name);
-}
-
-Result<void> read_bool(const ordered_json& body, const char* name, bool& out) {
-  const ordered_json* value = field(body, name);
-  if (!value) return {};
-  if (!value->is_boolean()) return wrong_type(name, "true or false", *value);
-  out = value->get<bool>();
-  return {};
-}
-
-// `range` completes "<name> must be ...", e.g. "in [-2, 2]"; holds() is the test itself. It sees
-// the f32 that will be computed with: 1e-300 is 0 there, 1e300 is no number.
-template <class Holds>
-Result<void> read_number(const ordered_json& body, const char* name, const char* range, float& out,
-                         Holds holds) {
-  const ordered_json* value = field(body, name);
-  if (!value) return {};
-  if (!value->is_number()) return wrong_type(name, "a number", *value);
-  const auto number = static_cast<float>(value->get<double>());
-  if (!std::isfinite(number) || !holds(number)) {
-    return fail(Status::kInvalidValue,
-                std::string(name) + " must be " + range + ", got " + shown(*value) + ".", name);
-  }
-  out = number;
-  return {};
-}
-
-template <class Integer>
-Result<void> read_integer(const ordered_json& body, const char* name, int64_t low, int64_t high,
-                          Integer& out) {
-  const ordered_json* value = field(body, name);
-  if (!value) return {};
-  if (!value->is_number_integer()) return wrong_type(name, "an integer", *value);
-  const bool too_large =
-      value->is_number_unsigned() && value->get<uint64_t>() > static_cast<uint64_t>(INT64_MAX);
-  const int64_t number = value->get<int64_t>();
-  if (too_large || number < low || number > high) {
-    std::string range = "in [" + std::to_string(low) + ", " + std::to_string(high) + "]";
-    if (high >= INT32_MAX && !too_large && number < low) range = "at least " + std::to_string(low);
-    return fail(Status::kInvalidValue,
-                std::string(name) + " must be " + range + ", got " + shown(*value) + ".", name);
-  }
-  out = static_cast<Integer>(number);
-  return {};
-}
-
-Result<void> read_ids(const ordered_json& body, const char* name, int vocab,
-                      std::vector<int32_t>& out) {
-  const ordered_json* value = field(body, name);
-  if (!value) return {};
-  if (!value->is_array()) return wrong_type(name, "an array of token ids", *value);
-  for (const ordered_json& item : *value) {
-    if (!item.is_number_integer() || item.get<int64_t>() < 0 || item.get<int64_t>() >= vocab) {
-      return fail(Status::kInvalidTokenId,
-                  std::string(name) + " must hold token ids in [0, " + std::to_string(vocab) +
-                      "), got " + shown(item),
-                  name);
-    }
-    out.push_back(item.get<int32_t>());
-  }
-  return {};
-}
 
 Result<void> read_stops(const ordered_json& body, std::vector<std::string>& stops) {
   const ordered_json* value = field(body, "stop");
@@ -143,69 +54,14 @@ Result<void> read_logit_bias(const ordered_json& body, int vocab, SamplingParams
   return {};
 }
 
-// The image parts in the order in which the template numbers them.
-Result<void> collect_images(RequestSpec& spec, int64_t min_pixels, int64_t max_pixels) {
-  for (size_t m = 0; m < spec.messages.size(); ++m) {
-    const ordered_json& message = spec.messages[m];
-    if (!message.is_object()) continue;  // the template names this error
-    const ordered_json* content = field(message, "content");
-    if (!content || !content->is_array()) continue;
-    for (size_t p = 0; p < content->size(); ++p) {
-      const ordered_json& part = (*content)[p];
-      if (!shows_image(part)) continue;
-      ImagePart entry{0, min_pixels, max_pixels,
-                      "messages[" + std::to_string(m) + "].content[" + std::to_string(p) + "]"};
-      OCELLI_TRY_VOID(read_integer(part, "media", 1, UINT32_MAX, entry.media));
-      if (entry.media == 0) {
-        return fail(Status::kMediaMissing,
-                    entry.path + " is an image without a media handle: put its bytes first",
-                    entry.path);
-      }
-      OCELLI_TRY_VOID(read_integer(part, "min_pixels", 1, INT32_MAX, entry.min_pixels));
-      OCELLI_TRY_VOID(read_integer(part, "max_pixels", 1, INT32_MAX, entry.max_pixels));
-      spec.images.push_back(entry);
-    }
-  }
-  return {};
-}
-
-Result<void> read_tools(const ordered_json& body, RequestSpec& spec) {
-  const ordered_json* tools = field(body, "tools");
-  const ordered_json* choice = field(body, "tool_choice");
-  if (tools && !tools->is_array()) return wrong_type("tools", "an array", *tools);
-  if (!tools || tools->empty()) return {};  // tool_choice without tools is tolerated
-  for (const ordered_json& tool : *tools) {
-    const ordered_json* function = tool.is_object() ? field(tool, "function") : nullptr;
-    const ordered_json* name =
-        function && function->is_object() ? field(*function, "name") : nullptr;
-    if (!name || !name->is_string() || name->get_ref<const std::string&>().empty()) {
-      return fail(Status::kInvalidValue,
-                  "tools must be objects {\"type\":\"function\",\"function\":{\"name\":..}}, got " +
-                      shown(tool),
-                  "tools");
-    }
-    spec.tool_names.push_back(name->get<std::string>());
-  }
-  if (choice && *choice == "none") return {};
-  if (choice && (*choice == "required" || choice->is_object())) {
+Result<void> refuse_constraints(const ordered_json& body, const RequestSpec& spec) {
+  if (spec.tool_choice == ToolChoice::kRequired || spec.tool_choice == ToolChoice::kNamed) {
     return fail(Status::kUnsupportedFeature,
-                "tool_choice " + shown(*choice) +
+                "tool_choice " + shown(*field(body, "tool_choice")) +
                     " needs constrained decoding, which this build does not have: use "
                     "\"auto\" or \"none\"",
                 "tool_choice");
   }
-  if (choice && *choice != "auto") {
-    return fail(Status::kInvalidValue,
-                "Invalid value for `tool_choice`: " + shown(*choice) +
-                    "! Only named tools, \"none\", \"auto\" or \"required\" are supported.",
-                "tool_choice");
-  }
-  spec.tools = *tools;
-  spec.parse_tools = true;
-  return {};
-}
-
-Result<void> refuse_constraints(const ordered_json& body) {
   const ordered_json* format = field(body, "response_format");
   if (format && !(format->is_object() && is(*format, "type", "text"))) {
     return fail(Status::kUnsupportedFeature,
@@ -225,30 +81,33 @@ Result<void> refuse_constraints(const ordered_json& body) {
   return {};
 }
 
-Result<void> read_template(const ordered_json& body, RequestSpec& spec) {
-  if (const ordered_json* name = field(body, "chat_template")) {
-    if (*name == "hermes") {
-      spec.chat.chat_template = ChatTemplate::kHermes;
-    } else if (*name != "qwen") {
-      return fail(Status::kInvalidValue,
-                  "chat_template must be \"qwen\" or \"hermes\", got " + shown(*name),
-                  "chat_template");
-    }
-  }
-  OCELLI_TRY_VOID(read_bool(body, "continue_final_message", spec.chat.continue_final_message));
-  const bool asked = field(body, "add_generation_prompt") != nullptr;
-  spec.chat.add_generation_prompt = !spec.chat.continue_final_message;
-  OCELLI_TRY_VOID(read_bool(body, "add_generation_prompt", spec.chat.add_generation_prompt));
-  if (asked && spec.chat.add_generation_prompt && spec.chat.continue_final_message) {
-    return fail(Status::kInvalidValue,
-                "Cannot set both `continue_final_message` and `add_generation_prompt` to True.",
-                "add_generation_prompt");
-  }
-  if (const ordered_json* kwargs = field(body, "chat_template_kwargs")) {
-    if (!kwargs->is_object()) return wrong_type("chat_template_kwargs", "an object", *kwargs);
-    OCELLI_TRY_VOID(read_bool(*kwargs, "add_vision_id", spec.chat.add_vision_id));
-  }
+// Fields whose meaning is not to be ignored, with the one value that means nothing.
+Result<void> refuse_unsupported(const ordered_json& body, int n) {
+  const auto refuse = [&](const char* name, const std::string& why) {
+    return fail(Status::kUnsupportedFeature,
+                std::string(name) + " " + why + ", got " + shown(*field(body, name)), name);
+  };
+  int64_t best_of = n, priority = 0;
+  bool beams = false;
+  OCELLI_TRY_VOID(read_integer(body, "best_of", 1, INT32_MAX, best_of));
+  if (best_of != n) return refuse("best_of", "must equal n: choices are not ranked");
+  OCELLI_TRY_VOID(read_bool(body, "use_beam_search", beams));
+  if (beams) return refuse("use_beam_search", "must be false: there is no beam search");
+  OCELLI_TRY_VOID(read_integer(body, "priority", INT64_MIN, INT64_MAX, priority));
+  if (priority != 0) return refuse("priority", "must be 0: requests are served in their order");
+  if (field(body, "logits_processors"))
+    return refuse("logits_processors", "must be absent: requests bring no code");
   return {};
+}
+
+Result<void> read_stream_options(const ordered_json& body, RequestSpec& spec) {
+  OCELLI_TRY_VOID(read_bool(body, "stream", spec.stream));
+  const ordered_json* options = field(body, "stream_options");
+  if (!options) return {};  // without stream they mean nothing and are tolerated
+  if (!options->is_object()) return wrong_type("stream_options", "an object", *options);
+  bool ignored = false;  // the host counts
+  OCELLI_TRY_VOID(read_bool(*options, "include_usage", ignored));
+  return read_bool(*options, "continuous_usage_stats", ignored);
 }
 
 Result<void> read_logprobs(const ordered_json& body, RequestSpec& spec) {
@@ -312,6 +171,7 @@ Result<RequestSpec> parse_request(std::string_view json, const ModelConfig& conf
   sampling.seed = sampling.has_seed ? static_cast<uint64_t>(seed) : seed_default;
 
   OCELLI_TRY_VOID(read_integer(body, "n", 1, kChoicesMax, spec.n));
+  OCELLI_TRY_VOID(refuse_unsupported(body, spec.n));
   spec.max_tokens = defaults.max_new_tokens.value_or(0);
   OCELLI_TRY_VOID(read_integer(body, "max_tokens", 1, INT32_MAX, spec.max_tokens));
   OCELLI_TRY_VOID(read_integer(body, "max_completion_tokens", 1, INT32_MAX, spec.max_tokens));
@@ -327,7 +187,7 @@ Result<RequestSpec> parse_request(std::string_view json, const ModelConfig& conf
   OCELLI_TRY_VOID(read_ids(body, "stop_token_ids", vocab, spec.stop_ids));
   OCELLI_TRY_VOID(read_bool(body, "include_stop_str_in_output", spec.include_stop));
   OCELLI_TRY_VOID(read_bool(body, "ignore_eos", sampling.ignore_eos));
-  OCELLI_TRY_VOID(read_bool(body, "stream", spec.stream));
+  OCELLI_TRY_VOID(read_stream_options(body, spec));
   OCELLI_TRY_VOID(read_bool(body, "skip_special_tokens", spec.skip_special_tokens));
   OCELLI_TRY_VOID(read_bool(body, "return_token_ids", spec.return_token_ids));
   OCELLI_TRY_VOID(read_bool(body, "return_tokens_as_token_ids", spec.tokens_as_ids));
@@ -335,16 +195,10 @@ Result<RequestSpec> parse_request(std::string_view json, const ModelConfig& conf
   if (!spec.forced.empty()) spec.max_tokens = static_cast<int>(spec.forced.size());
   OCELLI_TRY_VOID(read_logprobs(body, spec));
   OCELLI_TRY_VOID(read_template(body, spec));
-  OCELLI_TRY_VOID(read_tools(body, spec));
-  OCELLI_TRY_VOID(refuse_constraints(body));
+  OCELLI_TRY_VOID(read_tool_choice(body, spec));
+  OCELLI_TRY_VOID(refuse_constraints(body, spec));
 
-  int64_t min_pixels = config.image.min_pixels, max_pixels = config.image.max_pixels;
-  if (const ordered_json* kwargs = field(body, "mm_processor_kwargs")) {
-    if (!kwargs->is_object()) return wrong_type("mm_processor_kwargs", "an object", *kwargs);
-    OCELLI_TRY_VOID(read_integer(*kwargs, "min_pixels", 1, INT32_MAX, min_pixels));
-    OCELLI_TRY_VOID(read_integer(*kwargs, "max_pixels", 1, INT32_MAX, max_pixels));
-  }
-  OCELLI_TRY_VOID(collect_images(spec, min_pixels, max_pixels));
+  OCELLI_TRY_VOID(read_images(body, config.image, spec));
   return spec;
 }
 

@@ -22,6 +22,13 @@ struct ImagePart {
   std::string path = {};  // "messages[0].content[1]"
 };
 
+enum class ToolChoice {
+  kNone,      // no tools, or they are not to be called: neither shown nor looked for
+  kAuto,      // the model decides
+  kRequired,  // at least one call
+  kNamed,     // exactly one call, of RequestSpec::named_tool
+};
+
 struct RequestSpec {
   nlohmann::ordered_json messages, tools;  // tools is null when there are none to show
   ChatOptions chat;
@@ -36,7 +43,9 @@ struct RequestSpec {
   bool skip_special_tokens = true;
   bool return_token_ids = false;
   bool tokens_as_ids = false;  // log-probabilities name tokens "token_id:123"
-  bool parse_tools = false;    // tools given and tool_choice is not "none"
+  ToolChoice tool_choice = ToolChoice::kNone;
+  std::string named_tool = {};  // one of tool_names
+  bool parallel_tool_calls = true;
   std::vector<std::string> tool_names;
   std::vector<int32_t> forced;  // teacher forcing: these tokens instead of sampled ones
 };

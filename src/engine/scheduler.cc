@@ -389,8 +389,9 @@ void Scheduler::take_token(Request& request, Sequence& sequence, const Sampled& 
   events_.delta(request, sequence, sampled, step.text);
   if (!step.finished) return;
 
-  const char* reason = end == End::kTruncated && step.stop_index < 0 ? "length" : "stop";
-  if (end == End::kModel && sequence.output.finished_by_tools()) reason = "tool_calls";
+  const bool truncated = end == End::kTruncated && step.stop_index < 0 && !sequence.output.full();
+  const bool called = sequence.output.finished_by_tools() && spec.tool_choice != ToolChoice::kNamed;
+  const char* reason = truncated ? "length" : called ? "tool_calls" : "stop";
   const std::string* stop_string =
       step.stop_index >= 0 ? &sequence.output.stop(step.stop_index) : nullptr;
   events_.finish(request, sequence, reason, stop_string,

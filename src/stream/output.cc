@@ -10,9 +10,10 @@ namespace ocelli {
 OutputStream::OutputStream(OutputOptions options)
     : stops_(std::move(options.stops), options.include_stop) {
   if (!options.tools) return;
-  parser_.emplace(std::move(options.tool_names), options.whole_calls
-                                                     ? ToolCallParser::Emit::kWhole
-                                                     : ToolCallParser::Emit::kStream);
+  parser_.emplace(
+      std::move(options.tool_names),
+      options.whole_calls ? ToolCallParser::Emit::kWhole : ToolCallParser::Emit::kStream,
+      options.calls_max);
 }
 
 OutputStep OutputStream::feed(std::string_view bytes, End end, bool stops_armed) {
@@ -29,6 +30,7 @@ OutputStep OutputStream::feed(std::string_view bytes, End end, bool stops_armed)
     parser_->feed(released_, step.text);
     // A stop string inside a call cuts it off as a limit does.
     if (finished_) parser_->finish(stopped || end == End::kTruncated, step.text);
+    finished_ |= parser_->full();
   } else {
     step.text.content = released_;
   }

@@ -3,6 +3,7 @@
 // back) and the last one may yield a lot.
 #pragma once
 
+#include <climits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -19,6 +20,7 @@ struct OutputOptions {
   bool include_stop = false;  // keep the stop string in the text
   bool tools = false;         // tools given and tool_choice is not "none"
   std::vector<std::string> tool_names = {};
+  int calls_max = INT_MAX;   // the answer ends where a call beyond them would begin
   bool whole_calls = false;  // the answer is not streamed: a cut-off call returns to content
 };
 
@@ -31,7 +33,8 @@ enum class End {
 
 struct OutputStep {
   ParsedText text;
-  bool finished = false;  // the sequence is over: `end` said so, or a stop string was found
+  bool finished = false;  // the sequence is over: `end` said so, a stop string was found, or all
+                          // calls are there
   int stop_index = -1;    // which stop string, -1 if none; it overrules `end`
 };
 
@@ -45,6 +48,8 @@ class OutputStream {
 
   // Whether finish_reason is "tool_calls": at least one complete call and none cut off.
   bool finished_by_tools() const { return parser_ && parser_->calls() > 0 && !parser_->cut(); }
+  // Whether it is over because all calls that were wanted are there.
+  bool full() const { return parser_ && parser_->full(); }
   int calls() const { return parser_ ? parser_->calls() : 0; }
   const std::string& stop(int index) const { return stops_.stop(index); }
 

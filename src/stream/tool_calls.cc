@@ -20,8 +20,8 @@ std::string_view without_leading_space(std::string_view text) {
 
 }  // namespace
 
-ToolCallParser::ToolCallParser(std::vector<std::string> tool_names, Emit emit)
-    : names_(std::move(tool_names)), emit_(emit) {}
+ToolCallParser::ToolCallParser(std::vector<std::string> tool_names, Emit emit, int calls_max)
+    : names_(std::move(tool_names)), emit_(emit), calls_max_(calls_max) {}
 
 void ToolCallParser::feed(std::string_view text, ParsedText& out) {
   for (const char c : text) text_char(c, out);
@@ -35,6 +35,8 @@ void ToolCallParser::text_char(char c, ParsedText& out) {
       break;
     case Where::kContent:
       content_char(c, out);
+      break;
+    case Where::kFull:
       break;
     default:
       block_char(c, out);
@@ -130,7 +132,7 @@ void ToolCallParser::content_char(char c, ParsedText& out) {
 // --- block: between the tags
 
 void ToolCallParser::open_block() {
-  where_ = Where::kBody;
+  where_ = calls_ < calls_max_ ? Where::kBody : Where::kFull;
   raw_ = kOpen;
   block_has_call_ = block_has_noise_ = false;
 }
@@ -155,7 +157,7 @@ void ToolCallParser::block_char(char c, ParsedText& out) {
   } else if (!kOpen.starts_with(held_) && !kClose.starts_with(held_)) {
     const std::string text = std::exchange(held_, {});  // not a tag after all
     for (const char inner : text) {
-      if (where_ != Where::kContent) inner_char(inner, out);
+      if (where_ != Where::kContent && where_ != Where::kFull) inner_char(inner, out);
     }
   }
 }
@@ -207,7 +209,7 @@ void ToolCallParser::give_back(ParsedText& out) {
 // --- call object
 
 void ToolCallParser::begin_object() {
-  where_ = Where::kObject;
+  where_ = calls_ < calls_max_ ? Where::kObject : Where::kFull;
   part_ = Part::kKey;
   name_.clear();
   arguments_.clear();

@@ -14,6 +14,7 @@
 // unfinished.
 #pragma once
 
+#include <climits>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,7 +42,9 @@ class ToolCallParser {
     kWhole,   // a call only when it is complete (answers that are not streamed)
   };
 
-  explicit ToolCallParser(std::vector<std::string> tool_names, Emit emit = Emit::kStream);
+  // calls_max: how many calls are wanted; the text ends where another one would begin.
+  explicit ToolCallParser(std::vector<std::string> tool_names, Emit emit = Emit::kStream,
+                          int calls_max = INT_MAX);
 
   // Adds what became certain to `out`. Text in any pieces; whole characters keep deltas valid
   // UTF-8.
@@ -53,9 +56,11 @@ class ToolCallParser {
   int calls() const { return calls_; }
   // True when finish(true) met an unfinished call.
   bool cut() const { return cut_; }
+  // True when calls_max calls are complete and another one began: nothing of what follows counts.
+  bool full() const { return where_ == Where::kFull; }
 
  private:
-  enum class Where { kLone, kContent, kBody, kObject };
+  enum class Where { kLone, kContent, kBody, kObject, kFull };
   enum class Key { kOther, kName, kArguments };
   enum class Part { kKey, kColon, kValue };
 
@@ -84,6 +89,7 @@ class ToolCallParser {
 
   std::vector<std::string> names_;
   Emit emit_;
+  int calls_max_;
   Where where_ = Where::kLone;
   std::string held_;  // start of a tag, or the possible lone object
   std::string raw_;   // the block as written, until it is a call

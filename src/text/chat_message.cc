@@ -32,15 +32,26 @@ Result<std::string_view> text_at(const OrderedJson& object, std::string_view key
   return value->get_ref<const std::string&>();
 }
 
-Result<ChatRole> read_role(const OrderedJson& message, const std::string& path) {
+constexpr size_t kRoleBytesMax = 64;
+
+// A role of the template's, or any other word, which gets a turn of its own.
+Result<std::pair<ChatRole, std::string_view>> read_role(const OrderedJson& message,
+                                                        const std::string& path) {
+  using Role = std::pair<ChatRole, std::string_view>;
   OCELLI_TRY(const std::string_view role, text_at(message, "role", path));
-  if (role == "system" || role == "developer") return ChatRole::kSystem;
-  if (role == "user") return ChatRole::kUser;
-  if (role == "assistant") return ChatRole::kAssistant;
-  if (role == "tool" || role == "function") return ChatRole::kTool;
+  if (role == "system" || role == "developer") return Role(ChatRole::kSystem, "system");
+  if (role == "user" || role == "assistant")
+    return Role(role == "user" ? ChatRole::kUser : ChatRole::kAssistant, role);
+  if (role == "tool" || role == "function") return Role(ChatRole::kTool, "tool");
+  const bool one_line = std::ranges::none_of(
+      role, [](char c) { return static_cast<uint8_t>(c) < 0x20 || c == 0x7f; });
+  if (!role.empty() && role.size() <= kRoleBytesMax && one_line)
+    return Role(ChatRole::kOther, role);
   return fail(Status::kUnknownRole,
-              path + ".role is \"" + std::string(role.substr(0, 64)) +
-                  "\", must be system, developer, user, assistant, tool or function",
+              path + ".role is \"" + std::string(role.substr(0, kRoleBytesMax)) +
+                  "\", must be system, developer, user, assistant, tool, function or another word "
+                  "of 1 to " +
+                  std::to_string(kRoleBytesMax) + " bytes without control characters",
               path + ".role");
 }
 
@@ -212,20 +223,6 @@ bool shows_image(const OrderedJson& part) {
          (find_value(part, "media") != nullptr || !holds_null(part, "image", "image_url"));
 }
 
-std::string_view role_name(ChatRole role) {
-  switch (role) {
-    case ChatRole::kSystem:
-      return "system";
-    case ChatRole::kUser:
-      return "user";
-    case ChatRole::kAssistant:
-      return "assistant";
-    case ChatRole::kTool:
-      return "tool";
-  }
-  return "user";
-}
-
 Result<std::vector<ChatMessage>> read_messages(const OrderedJson& messages) {
   if (!messages.is_array()) return wrong_type("messages", messages, "an array");
   if (messages.empty())
@@ -241,13 +238,13 @@ Result<std::vector<ChatMessage>> read_messages(const OrderedJson& messages) {
     const std::string path = "messages[" + std::to_string(i) + "]";
     const OrderedJson& message = messages[i];
     if (!message.is_object()) return wrong_type(path, message, "an object");
-    OCELLI_TRY(const ChatRole role, read_role(message, path));
+    OCELLI_TRY(const auto role, read_role(message, path));
     OCELLI_TRY(std::vector<ChatPart> parts, read_content(message, path, media));
     std::vector<ChatCall> calls;
-    if (role == ChatRole::kAssistant) {
+    if (role.first == ChatRole::kAssistant) {
       OCELLI_TRY(calls, read_calls(message, path));
     }
-    out.push_back({role, std::move(parts), std::move(calls)});
+    out.push_back({role.first, role.second, std::move(parts), std::move(calls)});
   }
   return out;
 }

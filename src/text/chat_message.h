@@ -14,7 +14,7 @@
 
 namespace ocelli {
 
-enum class ChatRole { kSystem, kUser, kAssistant, kTool };
+enum class ChatRole { kSystem, kUser, kAssistant, kTool, kOther };
 
 struct ChatPart {
   enum Kind { kText, kImage, kVideo };
@@ -30,6 +30,7 @@ struct ChatCall {
 
 struct ChatMessage {
   ChatRole role;
+  std::string_view role_text;  // as the template prints it, of kOther the request's own word
   std::vector<ChatPart> parts;
   std::vector<ChatCall> calls;  // assistant only
 
@@ -48,9 +49,6 @@ const OrderedJson* find_value(const OrderedJson& object, std::string_view key);
 // Whether a part of a message is an image: by its type, or by an "image" or "image_url" that is not
 // null unless it has text. A part whose image is null is none, as services skip it.
 bool shows_image(const OrderedJson& part);
-
-// "system", "user", "assistant", "tool"
-std::string_view role_name(ChatRole role);
 
 // At least one message, or kInvalidValue. Views point into `messages`.
 Result<std::vector<ChatMessage>> read_messages(const OrderedJson& messages);

@@ -58,8 +58,7 @@ Result<void> check_ending(const std::vector<ChatMessage>& messages, const ChatOp
                 "continue_final_message is true, so the last message must be of role user or "
                 "assistant without "
                 "tool calls; it is of role " +
-                    std::string(role_name(last.role)) +
-                    (last.calls.empty() ? "" : " with tool calls"),
+                    std::string(last.role_text) + (last.calls.empty() ? "" : " with tool calls"),
                 "continue_final_message");
   return {};
 }

@@ -16,7 +16,7 @@
 // | content null or missing              | error, or empty in vLLM   | empty                      |
 // | role developer                       | own turn (qwen), lost     | system                     |
 // | role function, function_call         | own turn, lost            | tool, one tool call        |
-// | any other role                       | own turn (qwen), lost     | kUnknownRole               |
+// | any other role                       | own turn (vision), lost   | own turn                   |
 // | tool_calls null                      | 400                       | as if absent               |
 // | tool_calls []                        | content lost (hermes)     | as if absent               |
 // | content beside calls (hermes)        | lost                      | lost (for equal counts)    |

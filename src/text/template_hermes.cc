@@ -186,7 +186,7 @@ void render_hermes(const std::vector<ChatMessage>& messages, const std::vector<C
       continue;
     }
     out.literal("<|im_start|>");
-    out.literal(role_name(message.role));
+    out.text(message.role_text);
     if (message.calls.empty()) {
       out.literal("\n");
       render_content(message, out);

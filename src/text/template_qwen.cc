@@ -63,7 +63,7 @@ void render_qwen(const std::vector<ChatMessage>& messages, const std::vector<Cha
       continue;
     }
     out.literal("<|im_start|>");
-    out.literal(role_name(message.role));
+    out.text(message.role_text);
     if (message.calls.empty() || message.has_content()) out.literal("\n");
     render_content(message, add_vision_id, out);
     out.calls(message.calls);

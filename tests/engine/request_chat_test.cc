@@ -36,13 +36,13 @@ TEST(RequestChat, ToolChoiceFormsAreTold) {
   for (const ordered_json& choice : ordered_json({nullptr, "auto"})) {
     const auto spec = parse({{"tools", kTools}, {"tool_choice", choice}});
     ASSERT_TRUE(spec) << spec.error().message;
-    EXPECT_TRUE(spec->parse_tools);
+    EXPECT_EQ(spec->tool_choice, ToolChoice::kAuto);
     EXPECT_EQ(spec->tools, kTools);
     EXPECT_EQ(spec->tool_names, std::vector<std::string>{"look"});
   }
   const auto none = parse({{"tools", kTools}, {"tool_choice", "none"}});
   ASSERT_TRUE(none);
-  EXPECT_FALSE(none->parse_tools);
+  EXPECT_EQ(none->tool_choice, ToolChoice::kNone);
   EXPECT_TRUE(none->tools.is_null());
   const ordered_json named = {{"type", "function"}, {"function", {{"name", "look"}}}};
   for (const ordered_json& choice : ordered_json::array({"required", named})) {
@@ -53,11 +53,28 @@ TEST(RequestChat, ToolChoiceFormsAreTold) {
     expect_refused({{"tools", kTools}, {"tool_choice", choice}}, Status::kInvalidValue,
                    "tool_choice", "Only named tools, \"none\", \"auto\" or \"required\"");
   }
+  for (const ordered_json& choice : ordered_json::array({ordered_json::object(),
+                                                         {{"type", "function"}},
+                                                         {{"function", "look"}},
+                                                         {{"function", ordered_json::object()}},
+                                                         {{"function", {{"name", 3}}}}})) {
+    expect_refused({{"tools", kTools}, {"tool_choice", choice}}, Status::kInvalidValue,
+                   "tool_choice", "Expected field `function` in `tool_choice`");
+  }
+  expect_refused({{"tools", kTools}, {"tool_choice", {{"function", {{"name", "see"}}}}}},
+                 Status::kInvalidValue, "tool_choice",
+                 "does not match any of the specified `tools`: there is no \"see\"");
   // Clients send a choice without tools: it means nothing then.
   for (const ordered_json& choice : ordered_json::array({"auto", "required", nullptr, named})) {
     EXPECT_TRUE(parse({{"tool_choice", choice}}));
     EXPECT_TRUE(parse({{"tools", ordered_json::array()}, {"tool_choice", choice}}));
   }
+}
+
+TEST(RequestChat, ParallelCallsAreOnUnlessRefused) {
+  EXPECT_TRUE(parse({{"tools", kTools}})->parallel_tool_calls);
+  EXPECT_TRUE(parse({{"tools", kTools}, {"parallel_tool_calls", true}})->parallel_tool_calls);
+  EXPECT_FALSE(parse({{"tools", kTools}, {"parallel_tool_calls", false}})->parallel_tool_calls);
 }
 
 TEST(RequestChat, EveryToolHasAName) {

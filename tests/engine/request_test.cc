@@ -232,9 +232,10 @@ TEST(Request, TopLogprobsNeedsLogprobs) {
 }
 
 TEST(Request, SwitchesAreTrueOrFalse) {
-  for (const char* name : {"include_stop_str_in_output", "ignore_eos", "stream", "logprobs",
-                           "skip_special_tokens", "return_token_ids", "return_tokens_as_token_ids",
-                           "continue_final_message", "add_generation_prompt"}) {
+  for (const char* name :
+       {"include_stop_str_in_output", "ignore_eos", "stream", "logprobs", "skip_special_tokens",
+        "return_token_ids", "return_tokens_as_token_ids", "continue_final_message",
+        "add_generation_prompt", "parallel_tool_calls"}) {
     EXPECT_TRUE(parse_field(name, true)) << name;
     EXPECT_TRUE(parse_field(name, false)) << name;
     EXPECT_TRUE(parse_field(name, nullptr)) << name;
@@ -245,11 +246,54 @@ TEST(Request, SwitchesAreTrueOrFalse) {
   }
 }
 
+TEST(Request, WholeNumbersMayBeWrittenAsFloats) {
+  EXPECT_EQ(parse_field("max_tokens", 10.0)->max_tokens, 10);
+  EXPECT_EQ(parse_field("seed", -3.0)->sampling.seed, static_cast<uint64_t>(-3));
+  for (const double wrong : {1.5, 1e300, 1e17}) refusal("max_tokens", wrong);
+}
+
+TEST(Request, StreamOptionsAreSwitches) {
+  for (const bool stream : {false, true}) {
+    ordered_json body = body_with("stream", stream);
+    for (const ordered_json& options :
+         ordered_json::array({nullptr,
+                              ordered_json::object(),
+                              {{"include_usage", nullptr}},
+                              {{"include_usage", true}, {"continuous_usage_stats", false}},
+                              {{"other", 3}}})) {
+      body["stream_options"] = options;
+      EXPECT_TRUE(parse(body)) << options.dump();
+    }
+  }
+  EXPECT_EQ(refusal("stream_options", true), "stream_options must be an object, got true");
+  for (const char* name : {"include_usage", "continuous_usage_stats"}) {
+    const auto spec = parse_field("stream_options", {{name, 1}});
+    ASSERT_FALSE(spec);
+    EXPECT_EQ(spec.error().message, std::string(name) + " must be true or false, got 1");
+  }
+}
+
+// What would change the answer is not ignored.
+TEST(Request, UnsupportedWishesAreRefusedByName) {
+  EXPECT_EQ(refusal("best_of", 3, Status::kUnsupportedFeature),
+            "best_of must equal n: choices are not ranked, got 3");
+  EXPECT_TRUE(parse_field("best_of", 1));
+  refusal("best_of", 0);
+  EXPECT_EQ(refusal("use_beam_search", true, Status::kUnsupportedFeature),
+            "use_beam_search must be false: there is no beam search, got true");
+  EXPECT_TRUE(parse_field("use_beam_search", false));
+  EXPECT_EQ(refusal("priority", -2, Status::kUnsupportedFeature),
+            "priority must be 0: requests are served in their order, got -2");
+  EXPECT_TRUE(parse_field("priority", 0));
+  EXPECT_EQ(refusal("logits_processors", {"x"}, Status::kUnsupportedFeature),
+            "logits_processors must be absent: requests bring no code, got [\"x\"]");
+  EXPECT_TRUE(parse_field("logits_processors", nullptr));
+}
+
 TEST(Request, UnknownFieldsAreIgnored) {
   ordered_json body = body_with("model", "anything");
   body["user"] = 3;
   body["stream_options"] = {{"include_usage", true}};
-  body["parallel_tool_calls"] = "x";
   body["no_such_field"] = {{"a", {1, 2}}};
   EXPECT_TRUE(parse(body));
 }

@@ -104,6 +104,34 @@ TEST(OutputStream, CallsAfterText) {
   }
 }
 
+// parallel_tool_calls: false. The text ends where the second call begins, in the next block or in
+// the same one; without a second one it ends as ever.
+TEST(OutputStream, OnlySoManyCalls) {
+  const std::string call = R"({"name": "f", "arguments": {"a": 1}})", open = "<tool_call>",
+                    shut = "</tool_call>";
+  for (const std::string& text :
+       {open + call + shut, open + call + shut + "\n" + open + call + shut + " and more",
+        open + call + "\n" + call + shut, open + call + open + call + shut + open + "noise" + shut,
+        open + call + shut + open + "noise" + shut + open + call}) {
+    for (const bool whole_calls : {false, true}) {
+      const OutputOptions options{
+          .tools = true, .tool_names = {"f"}, .calls_max = 1, .whole_calls = whole_calls};
+      for (uint32_t seed = 0; seed < 50; ++seed) {
+        const Whole whole = run(options, text, End::kModel, seed);
+        EXPECT_EQ(whole.content, "");
+        ASSERT_EQ(whole.calls.size(), 1u) << text;
+        EXPECT_EQ(whole.calls[0].arguments, "{\"a\": 1}");
+        EXPECT_TRUE(whole.by_tools);
+      }
+    }
+  }
+  OutputStream stream({.tools = true, .tool_names = {"f"}, .calls_max = 1});
+  EXPECT_FALSE(stream.feed(open + call + shut, End::kNo).finished);
+  EXPECT_FALSE(stream.full());
+  EXPECT_TRUE(stream.feed("\n" + open, End::kNo).finished);
+  EXPECT_TRUE(stream.full());
+}
+
 TEST(OutputStream, StopStringInsideACallCutsIt) {
   OutputOptions options{.stops = {"Lon"}, .tools = true, .tool_names = {"f"}, .whole_calls = true};
   const Whole whole =
