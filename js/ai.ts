@@ -5,6 +5,7 @@ import type { Compute, KvFormat, OpenOptions } from './abi/calls.ts';
 import type { VariantName } from './abi/variants.ts';
 import { badRequest, fromCore, OcelliError } from './errors.ts';
 import { packageRoot, processorCount, sharedWork } from './host.ts';
+import { type Closable, closeWith, engineLife } from './life.ts';
 import { mediaDefaults, type MediaOptions } from './media.ts';
 import { resolveModel } from './models.ts';
 import { parseBody, prepareRequest } from './request.ts';
@@ -64,6 +65,12 @@ export interface AIOptions extends EngineChoice {
   imageTimeoutMs?: number;
   /** Only tokenize() and detokenize() are wanted: loads a small part of the weights. */
   tokenizerOnly?: boolean;
+  /**
+   * Milliseconds without a request after which the engine is unloaded: weights, threads and memory are given back, and the
+   * next run opens it again from where the weights are kept. By default it stays. Keeps no process alive. Not in workerd,
+   * where a timer ends with its request.
+   */
+  idleUnloadMs?: number;
 }
 
 export interface RunExtras {
@@ -90,7 +97,7 @@ export type AIInfo = LocalInfo | RemoteInfo;
 
 export type RunBody = ChatBody & { signal?: AbortSignal };
 
-export interface AI {
+export interface AI extends Closable {
   /**
    * One chat completion. `body` may be JSON text: then numbers keep their spelling (1.0 stays 1.0 in prompts with tools)
    * and the type of the result depends on its "stream". Rejects with an OcelliError, or the signal's reason.
@@ -116,7 +123,10 @@ export interface AI {
   tokenize(text: string, options?: { addedTokens?: boolean }): Promise<number[]>;
   detokenize(ids: readonly number[], options?: { skipSpecial?: boolean }): Promise<string>;
   stats(): Promise<unknown>;
-  /** Ends the engine; pending runs are rejected. A later run opens a new one. */
+  /**
+   * Ends the engine; pending runs are rejected. Resolves when its memory, threads and files are given back. A later run
+   * opens a new one.
+   */
   close(): Promise<void>;
 }
 
@@ -128,35 +138,10 @@ export function createAI(
   options: AIOptions = {},
   opener: (options: AIOptions, signal: AbortSignal) => Promise<Engine> = openFor,
 ): AI {
-  const { models = [], threads } = options;
-  if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 64)) {
-    throw badRequest(
-      'invalid_value',
-      `threads must be an integer from 1 to 64, got ${String(threads)}`,
-      'threads',
-    );
-  }
-  let opening: Promise<Engine> | null = null;
-  let ending = new AbortController();
-  /** The engine: opened once for all who wait, and anew after a crash. A failed opening is not kept. */
-  const open = async (): Promise<Engine> => {
-    for (;;) {
-      if (!opening) {
-        ending = new AbortController();
-        opening = opener(options, ending.signal);
-      }
-      const mine = opening;
-      const forget = (): void => {
-        if (opening === mine) opening = null;
-      };
-      const current = await sharedWork(mine).catch((error: unknown) => {
-        forget();
-        throw error;
-      });
-      if (!current.death) return current;
-      forget();
-    }
-  };
+  const { models = [], threads, idleUnloadMs } = options;
+  checkInteger('threads', threads, 1, 64);
+  checkInteger('idleUnloadMs', idleUnloadMs, 0, 2 ** 31 - 1);
+  const life = engineLife((signal) => opener(options, signal), idleUnloadMs);
 
   async function run(
     model: string | null | undefined,
@@ -166,10 +151,7 @@ export function createAI(
     const signal = extras.signal ?? (typeof body === 'object' ? body?.signal : undefined);
     signal?.throwIfAborted();
     const parsed = parseBody(body);
-    const current = await abortable(open(), signal);
-    const name = resolveModel(model, current.info.model, models);
-    const request = await prepareRequest(parsed, mediaOptions(options, signal));
-    const head = headOf(name, extras.requestId ?? request.requestId);
+    const { engine, letGo } = await life.hold(signal);
     const queue = new EventQueue();
     let stop = (): void => undefined;
     const abort = (): void => {
@@ -177,12 +159,22 @@ export function createAI(
       queue.fail(signal?.reason);
     };
     const sink = (event: EngineEvent): void => {
+      const last = event.type === 'done' || event.type === 'error';
+      if (last) letGo();
       extras.onEvent?.(event);
       queue.push(event);
-      if (event.type === 'done' || event.type === 'error')
-        signal?.removeEventListener('abort', abort);
+      if (last) signal?.removeEventListener('abort', abort);
     };
-    stop = await current.start({ ...request.core, dump: extras.dump ?? false }, sink);
+    const start = async () => {
+      const name = resolveModel(model, engine.info.model, models);
+      const request = await prepareRequest(parsed, mediaOptions(options, signal));
+      stop = await engine.start({ ...request.core, dump: extras.dump ?? false }, sink);
+      return { request, head: headOf(name, extras.requestId ?? request.requestId) };
+    };
+    const { request, head } = await start().catch((error: unknown) => {
+      letGo();
+      throw error;
+    });
     signal?.addEventListener('abort', abort);
     if (signal?.aborted) abort();
     if (request.stream) {
@@ -200,23 +192,24 @@ export function createAI(
 
   return {
     run: run as AI['run'],
-    async info() {
-      const current = await open();
-      await sharedWork(current.loaded());
-      return { ...current.info, engine: 'local' };
-    },
-    tokenize: async (text, { addedTokens = true } = {}) =>
-      (await open()).tokenize(text, addedTokens),
-    detokenize: async (ids, { skipSpecial = false } = {}) =>
-      (await open()).detokenize(ids, skipSpecial),
-    stats: async () => (await open()).stats(),
-    async close() {
-      const current = opening;
-      opening = null;
-      ending.abort(new OcelliError(500, 'engine_closed', 'the engine was closed'));
-      await current?.then((one) => one.close()).catch(() => undefined);
-    },
+    info: () =>
+      life.use(async (engine) => {
+        await sharedWork(engine.loaded());
+        return { ...engine.info, engine: 'local' };
+      }),
+    tokenize: (text, { addedTokens = true } = {}) =>
+      life.use((engine) => engine.tokenize(text, addedTokens)),
+    detokenize: (ids, { skipSpecial = false } = {}) =>
+      life.use((engine) => engine.detokenize(ids, skipSpecial)),
+    stats: () => life.use((engine) => engine.stats()),
+    ...closeWith(life.close),
   };
+}
+
+function checkInteger(name: string, value: number | undefined, least: number, most: number): void {
+  if (value === undefined || (Number.isInteger(value) && value >= least && value <= most)) return;
+  const message = `${name} must be an integer from ${least} to ${most}, got ${String(value)}`;
+  throw badRequest('invalid_value', message, name);
 }
 
 export function mediaOptions(options: AIOptions, signal: AbortSignal | undefined): MediaOptions {
@@ -227,17 +220,6 @@ export function mediaOptions(options: AIOptions, signal: AbortSignal | undefined
     imageTimeoutMs: options.imageTimeoutMs ?? mediaDefaults.imageTimeoutMs,
     signal,
   };
-}
-
-/** `work`, or the signal's reason when that comes first; the work goes on, others may wait for it too. */
-function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return work;
-  return new Promise((resolve, reject) => {
-    const abort = (): void => reject(signal.reason);
-    if (signal.aborted) return abort();
-    signal.addEventListener('abort', abort, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-  });
 }
 
 /** What of the options the core plans and opens with. */

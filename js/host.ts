@@ -99,6 +99,15 @@ export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
+/** Calls `work` after `ms`, unless what it returns is called before. Keeps no process alive. */
+export function quietTimer(work: () => void, ms: number): () => void {
+  const timer: unknown = setTimeout(work, ms);
+  const { Deno: deno } = globalThis as { Deno?: { unrefTimer?(timer: unknown): void } };
+  if (typeof timer === 'object') (timer as { unref?(): void }).unref?.();
+  else deno?.unrefTimer?.(timer);
+  return () => clearTimeout(timer as number);
+}
+
 /** `work` that another request may have begun: where that needs it, waited for with something of this one's own. */
 export async function sharedWork<T>(work: Promise<T>): Promise<T> {
   let settled = !isWorkerd;

@@ -38,8 +38,8 @@ export interface LoadedCore {
   revectorised: boolean;
   /** Its memory where other threads can write to it, else null. */
   memory: WebAssembly.Memory | null;
-  /** Ends helper threads, if any. */
-  stop(): void;
+  /** Ends helper threads, if any; resolves when they have ended, where the host tells. */
+  stop(): Promise<void>;
 }
 
 /** Loads the best variant that this host runs, or the one named. */
@@ -56,7 +56,7 @@ export async function loadCore(options: LoadOptions): Promise<LoadedCore> {
       threads: 1,
       revectorised: false,
       memory: null,
-      stop: () => undefined,
+      stop: async () => undefined,
     };
   }
   if (options.variant) return await loadNamed(options.variant, options);
@@ -135,7 +135,7 @@ async function verified(
   do passed = core.calls.selfTest();
   while (passed && clockMs() < until);
   if (passed) return core;
-  core.stop();
+  await core.stop();
   return null;
 }
 
@@ -147,7 +147,7 @@ async function instantiate(
   const { name, glue } = variant;
   if (!glue) {
     const calls = createCalls(startPlain(module));
-    return { calls, variant: name, threads: 1, memory: null, stop: () => undefined };
+    return { calls, variant: name, threads: 1, memory: null, stop: async () => undefined };
   }
   const started = await startThreaded(new URL(glue, packageRoot), module, threads);
   const { instance, memory, stop } = started;
@@ -195,6 +195,8 @@ function startPlain(module: WebAssembly.Module): Instance {
 
 interface GlueWorker {
   onerror: ((event: Partial<Event>) => void) | null;
+  /** Node's gives a promise. */
+  terminate(): unknown;
 }
 interface GlueModule {
   wasmMemory: WebAssembly.Memory;
@@ -212,7 +214,7 @@ async function startThreaded(
   glue: URL,
   module: WebAssembly.Module,
   threads: number,
-): Promise<{ instance: Instance; memory: WebAssembly.Memory; stop: () => void }> {
+): Promise<{ instance: Instance; memory: WebAssembly.Memory; stop: () => Promise<void> }> {
   const { default: create } = (await import(
     /* @vite-ignore */ /* webpackIgnore: true */ glue.href
   )) as {
@@ -225,7 +227,8 @@ async function startThreaded(
       imports: WebAssembly.Imports,
       done: (instance: WebAssembly.Instance, module: WebAssembly.Module) => void,
     ): object {
-      void WebAssembly.instantiate(module, imports).then((instance) => done(instance, module));
+      const quiet = withoutMailbox(imports);
+      void WebAssembly.instantiate(module, quiet).then((instance) => done(instance, module));
       return {};
     },
   });
@@ -240,9 +243,19 @@ async function startThreaded(
   };
 }
 
+/**
+ * The imports, less the runtime's way of hearing of its helpers by Atomics.waitAsync: V8 keeps what waits so, and with it all
+ * of the module's memory, for as long as the calling thread lives. They post messages instead.
+ */
+function withoutMailbox(imports: WebAssembly.Imports): WebAssembly.Imports {
+  const env = { ...imports['env'], _emscripten_thread_mailbox_await: () => undefined };
+  return { ...imports, env };
+}
+
 /** A helper that crashed still has its error on the way; the glue would throw it where nobody can catch it. */
-function endHelpers({ PThread: helpers }: GlueModule): void {
-  for (const worker of [...(helpers?.runningWorkers ?? []), ...(helpers?.unusedWorkers ?? [])])
-    worker.onerror = (event) => event.preventDefault?.();
+async function endHelpers({ PThread: helpers }: GlueModule): Promise<void> {
+  const workers = [...(helpers?.runningWorkers ?? []), ...(helpers?.unusedWorkers ?? [])];
+  for (const worker of workers) worker.onerror = (event) => event.preventDefault?.();
   helpers?.terminateAllThreads();
+  await Promise.all(workers.map((worker) => worker.terminate()));
 }

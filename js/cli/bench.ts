@@ -58,7 +58,7 @@ export async function bench(given: Given): Promise<number> {
     );
   } finally {
     opened.core.calls.close(opened.engine);
-    opened.core.stop();
+    await opened.core.stop();
   }
   return 0;
 }
@@ -101,7 +101,7 @@ async function open(
     const readHashMs = await readAndHash(source, manifest);
     return { core, engine, manifest, compute, compileMs, loadMs, readHashMs };
   } catch (error) {
-    core.stop();
+    await core.stop();
     throw error;
   }
 }

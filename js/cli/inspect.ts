@@ -13,7 +13,7 @@ export async function inspect(given: Given): Promise<number> {
   const manifest = parseManifest(bytes);
   const core = await loadCore({ threads: 1 });
   const plan = core.calls.plan(bytes, context === undefined ? {} : { context });
-  core.stop();
+  await core.stop();
   const sizes = sizesOf(manifest);
   if (given.flag('json')) {
     const { name, config, precision, shards } = manifest;

@@ -64,8 +64,9 @@ export async function openOverLine(
       await Promise.race([done, late]);
     }
     clearTimeout(timer);
-    line.end();
+    await line.end();
   };
+  let ended: Promise<unknown> = Promise.resolve();
   const die = (error: OcelliError, alive = true): void => {
     if (death) return;
     death = error;
@@ -77,8 +78,7 @@ export async function openOverLine(
     for (const sink of sinks.values())
       sink({ type: 'error', status: 900, code, http, message, param });
     sinks.clear();
-    void source.close?.();
-    void endThread(alive);
+    ended = Promise.allSettled([source.close?.(), endThread(alive)]);
   };
 
   const provider = provide(line, source);
@@ -175,13 +175,15 @@ export async function openOverLine(
       (await call({ name: 'detokenize', ids, skipSpecial })) as string,
     stats: () => call({ name: 'stats' }),
     async close() {
-      if (death) return;
-      // A thread that does not answer is ended all the same.
-      let timer: ReturnType<typeof setTimeout> | undefined;
-      const late = new Promise((resolve) => (timer = setTimeout(resolve, closeMs)));
-      await Promise.race([call({ name: 'close' }).catch(() => undefined), late]);
-      clearTimeout(timer);
-      die(new OcelliError(500, 'engine_closed', 'the engine was closed'));
+      if (!death) {
+        // A thread that does not answer is ended all the same.
+        let timer: ReturnType<typeof setTimeout> | undefined;
+        const late = new Promise((resolve) => (timer = setTimeout(resolve, closeMs)));
+        await Promise.race([call({ name: 'close' }).catch(() => undefined), late]);
+        clearTimeout(timer);
+        die(new OcelliError(500, 'engine_closed', 'the engine was closed'));
+      }
+      await ended;
     },
   };
 }

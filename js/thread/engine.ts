@@ -86,7 +86,7 @@ export async function openEngine(
     return engine;
   } catch (error) {
     await source.close?.();
-    if (core) core.stop();
+    if (core) await core.stop();
     else
       void loading.then(
         (late) => late.stop(),
@@ -140,6 +140,7 @@ function engineOf(
   let wake = nobody;
 
   let lettingGo: Promise<unknown> | undefined;
+  let stopped: Promise<void> | undefined;
   /** Where weights came from has nothing open any more, and no locks. */
   const letGo = (): Promise<unknown> =>
     (lettingGo ??= Promise.allSettled([thread?.end(), source.close?.()]));
@@ -170,7 +171,7 @@ function engineOf(
   };
   const crash = (error: unknown): void => {
     end(error instanceof OcelliError ? error : engineCrashed(error));
-    core.stop();
+    stopped = core.stop();
   };
 
   // The weights: what can be computed without the rest does not wait for it.
@@ -370,9 +371,9 @@ function engineOf(
         end(new OcelliError(500, 'engine_closed', 'the engine was closed'));
         // In this order: the core waits for its helper threads to end.
         calls.close(handle);
-        core.stop();
+        stopped = core.stop();
       }
-      await letGo();
+      await Promise.all([letGo(), stopped]);
     },
   };
   return { engine, opened };

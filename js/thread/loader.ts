@@ -62,7 +62,7 @@ export function moverInThread(
     line.post({ type: 'stop' });
     await Promise.race([stopped, late]);
     clearTimeout(timer);
-    line.end();
+    await line.end();
   };
   const receive = (message: FromLoader): void => {
     if (message.type === 'stopped') return hasStopped();

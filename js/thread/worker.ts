@@ -8,7 +8,8 @@ export interface WorkerLine<Out, In> extends Line<Out, In> {
   onFailure(handler: (error: unknown) => void): void;
   /** Whether the worker keeps the process alive. */
   hold(alive: boolean): void;
-  end(): void;
+  /** Resolves when it has ended, where the host tells. */
+  end(): Promise<void>;
 }
 
 /** The Web's Worker, where it is the only one. */
@@ -41,7 +42,7 @@ export async function startWorker<Out, In>(
         );
       },
       hold: () => undefined,
-      end: () => worker.terminate(),
+      end: async () => worker.terminate(),
     };
   }
   const threads = await nodeModule('node:worker_threads');
@@ -55,6 +56,6 @@ export async function startWorker<Out, In>(
       worker.on('exit', (code) => handler(new Error(`its thread ended with exit code ${code}`)));
     },
     hold: (alive) => (alive ? worker.ref() : worker.unref()),
-    end: () => void worker.terminate(),
+    end: async () => void (await worker.terminate()),
   };
 }

@@ -45,7 +45,7 @@ export function linePair(
     onFailure: (handler: (error: unknown) => void) => void (failure = handler),
     failNow: (error: Error) => failure?.(error),
     hold: () => undefined,
-    end() {
+    async end() {
       line.ended = true;
       port1.close();
       port2.close();

@@ -142,7 +142,7 @@ export function fakeCore(
     stats: () => ({ steps: core.steps }),
     dump: (_, __, name) => ({ data: new TextEncoder().encode(name), rows: 2, columns: 3 }),
   };
-  const stop = (): void => void (core.stopped = true);
+  const stop = async (): Promise<void> => void (core.stopped = true);
   const core: FakeCore = {
     loaded: { calls, variant: 'custom', threads: 2, revectorised: false, memory: null, stop },
     opened: [],

@@ -28,7 +28,7 @@ function opened() {
     listen: (handler) => void (thread.say = handler),
     onFailure: (handler) => void (thread.fail = handler),
     hold: () => undefined,
-    end: () => void thread.ended++,
+    end: async () => void thread.ended++,
   };
   const spawn = async () => {
     thread.started++;
