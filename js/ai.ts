@@ -257,7 +257,8 @@ async function openFor(options: AIOptions, signal: AbortSignal): Promise<Engine>
   try {
     // A fetch of the caller's cannot cross into the worker; then the bytes are read on this side.
     const { source, named } = sourceOf(options);
-    if (named && /^https?:/i.test(String(options.model ?? demoModel))) void askToPersist(options.cache);
+    if (named && /^https?:/i.test(String(options.model ?? demoModel)))
+      void askToPersist(options.cache);
     const { onProgress } = options;
     return inWorker
       ? await openThreadEngine(engineOptions, source, onProgress, signal)

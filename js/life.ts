@@ -80,7 +80,8 @@ export function engineLife(
     const letGo = (): void => {
       if (!held) return;
       held = false;
-      if (--holders === 0 && idleMs !== Infinity) stayAwake = quietTimer(() => void close(), idleMs);
+      if (--holders === 0 && idleMs !== Infinity)
+        stayAwake = quietTimer(() => void close(), idleMs);
     };
     try {
       return { engine: await abortable(open(), signal), letGo };

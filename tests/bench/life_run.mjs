@@ -31,7 +31,8 @@ async function settled() {
     globalThis.gc();
     await new Promise((resolve) => setTimeout(resolve, 15));
     const now = counts();
-    const less = best && (now.threads < best.threads || now.addresses_mib < best.addresses_mib - 64);
+    const less =
+      best && (now.threads < best.threads || now.addresses_mib < best.addresses_mib - 64);
     still = best && !less ? still + 1 : 0;
     best = now;
   }

@@ -65,7 +65,11 @@ describe.each(['inline', 'line'] as Place[])('%s', (place) => {
 
   it('keeps it while an answer is being made, read or not', async () => {
     const { ai, seen } = counted(place, { idleUnloadMs: 5 });
-    const streamed = (await ai.run(null, { messages, user: 'endless', stream: true })) as ChatStream;
+    const streamed = (await ai.run(null, {
+      messages,
+      user: 'endless',
+      stream: true,
+    })) as ChatStream;
     const control = new AbortController();
     const { signal } = control;
     const whole = ai.run(null, { messages, user: 'endless', signal });

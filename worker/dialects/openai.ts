@@ -61,7 +61,9 @@ export function modelIn(value: unknown): string | null {
 }
 
 async function listed({ ai, models }: WorkerContext): Promise<readonly string[]> {
-  return models.length > 0 ? models : [(await ai.info()).model];
+  if (models.length > 0) return models;
+  const { model } = await ai.info();
+  return model === null ? [] : [model]; // an endpoint that has named none
 }
 
 function card(id: string, { created }: WorkerContext): object {
