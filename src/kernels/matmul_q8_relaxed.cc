@@ -59,7 +59,7 @@ OCELLI_INLINE void for_each_nibbles(const uint8_t* const* cells, const int8_t* x
 template <bool kSigned>
 struct Wide {
   static constexpr int kStreams = 8;
-  static constexpr bool kNeedsOffsets = !kSigned;
+  static constexpr bool kNeedsOffsets = !kSigned, kJoinsStreams = false;
   // More would spill.
   template <bool kIsU4, int kAccumulators>
   static constexpr int cells_at_once() {
@@ -107,7 +107,7 @@ struct Wide {
 // block of 32 inputs, are added in 16 bits and widened once. u8 codes are two nibbles.
 struct Narrow {
   static constexpr int kStreams = 4;
-  static constexpr bool kNeedsOffsets = true;
+  static constexpr bool kNeedsOffsets = true, kJoinsStreams = false;
   template <bool kIsU4, int>
   static constexpr int cells_at_once() {
     return 32 / kCellInputs<kIsU4>;

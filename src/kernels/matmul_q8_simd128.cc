@@ -1,7 +1,8 @@
 // matmul_q8 on 16-bit products (i32x4.dot_i16x8_s, pmaddwd): any wasm with SIMD, and native builds.
 // Surprise: codes are not widened. A 16-byte vector read as 16-bit lanes holds inputs 0 and 2 of
 // each row in its even bytes and 1 and 3 in its odd ones; masks and shifts take them apart, and
-// activations come in the same pairing, so a dot product is already one row per 32-bit lane.
+// activations come in the same pairing, so a dot product is already one row per 32-bit lane. Rows
+// of 15 bits fit in the 16-bit lanes: one pass for both of their streams.
 #include "kernels/matmul_q8_tiers.h"
 
 #if defined(OCELLI_TIER_SIMD128)
@@ -22,9 +23,29 @@ OCELLI_INLINE Pairs load_pairs(const int8_t* x) {
   return {(i16x8)(bytes << 8) >> 8, bytes >> 8};
 }
 
+// The same of four activations of 15 bits: 256 * high + low.
+OCELLI_INLINE Pairs load_wide_pairs(const int8_t* low, const int8_t* high) {
+  const Pairs lows = load_pairs(low);
+  const u16x8 bytes = (u16x8)splat_i32(load<int32_t>(high));
+  return {lows.even + (i16x8)(bytes << 8), lows.odd + (i16x8)(bytes & 0xff00)};
+}
+
+// Weights of rows 0-3 or 4-7 of a cell in the activations' pairing; of u4, inputs 4 * part to + 3.
+template <bool kIsU4>
+OCELLI_INLINE Pairs load_weights(const uint8_t* cell, int part) {
+  const u16x8 codes = load<u16x8>(cell);
+  if constexpr (!kIsU4) return {(i16x8)(codes & 255), (i16x8)(codes >> 8)};
+  if (part == 0) return {(i16x8)(codes & 15), (i16x8)((codes >> 8) & 15)};
+  return {(i16x8)((codes >> 4) & 15), (i16x8)(codes >> 12)};
+}
+
+OCELLI_INLINE i32x4 dot(const Pairs& a, const Pairs& b) {
+  return dot_i16x8(a.even, b.even) + dot_i16x8(a.odd, b.odd);
+}
+
 struct Simd128 {
   static constexpr int kStreams = 4;
-  static constexpr bool kNeedsOffsets = true;
+  static constexpr bool kNeedsOffsets = true, kJoinsStreams = true;
   template <bool kIsU4, int>
   static constexpr int cells_at_once() {
     return kIsU4 ? 1 : 2;
@@ -33,39 +54,42 @@ struct Simd128 {
   template <int R, int S, int kCells, int kStride>
   OCELLI_INLINE static void add_u4(const uint8_t* const* cells, const int8_t* x, const U32x8&,
                                    i32x4 (*acc)[S][2]) {
-    for (int cell = 0; cell < kCells; ++cell) {
-      for (int r = 0; r < R; ++r) {
-        i16x8 weights[2][4];
-        for (int h = 0; h < 2; ++h) {
-          const u16x8 codes = load<u16x8>(cells[r] + kCellBytes * cell + 16 * h);
-          weights[h][0] = (i16x8)(codes & 15);
-          weights[h][1] = (i16x8)((codes >> 8) & 15);
-          weights[h][2] = (i16x8)((codes >> 4) & 15);
-          weights[h][3] = (i16x8)(codes >> 12);
-        }
-        for (int s = 0; s < S; ++s) {
-          const Pairs a = load_pairs(x + s * kStride + 8 * cell);
-          const Pairs b = load_pairs(x + s * kStride + 8 * cell + 4);
-          for (int h = 0; h < 2; ++h) {
-            acc[r][s][h] += (dot_i16x8(weights[h][0], a.even) + dot_i16x8(weights[h][1], a.odd)) +
-                            (dot_i16x8(weights[h][2], b.even) + dot_i16x8(weights[h][3], b.odd));
-          }
-        }
-      }
-    }
+    add<true, R, S, kCells>(cells, acc,
+                            [x](int s, int i) { return load_pairs(x + s * kStride + i); });
   }
 
   template <int R, int S, int kCells, int kStride>
   OCELLI_INLINE static void add_u8(const uint8_t* const* cells, const int8_t* x, const U32x8&,
                                    i32x4 (*acc)[S][2]) {
+    add<false, R, S, kCells>(cells, acc,
+                             [x](int s, int i) { return load_pairs(x + s * kStride + i); });
+  }
+
+  // T rows of 15 bits, two streams each.
+  template <bool kIsU4, int R, int T, int kCells, int kStride>
+  OCELLI_INLINE static void add_wide(const uint8_t* const* cells, const int8_t* x,
+                                     i32x4 (*acc)[T][2]) {
+    add<kIsU4, R, T, kCells>(cells, acc, [x](int t, int i) {
+      const int8_t* low = x + 2 * t * kStride + i;
+      return load_wide_pairs(low, low + kStride);
+    });
+  }
+
+ private:
+  // pairs(s, i): inputs i to i + 3 of row s.
+  template <bool kIsU4, int R, int S, int kCells, class F>
+  OCELLI_INLINE static void add(const uint8_t* const* cells, i32x4 (*acc)[S][2], F&& pairs) {
+    constexpr int kParts = kIsU4 ? 2 : 1;
     for (int cell = 0; cell < kCells; ++cell) {
       for (int r = 0; r < R; ++r) {
-        for (int h = 0; h < 2; ++h) {
-          const u16x8 codes = load<u16x8>(cells[r] + kCellBytes * cell + 16 * h);
-          const i16x8 even = (i16x8)(codes & 255), odd = (i16x8)(codes >> 8);
+        const uint8_t* from = cells[r] + kCellBytes * cell;
+        for (int part = 0; part < kParts; ++part) {
+          const Pairs low = load_weights<kIsU4>(from, part),
+                      high = load_weights<kIsU4>(from + 16, part);
           for (int s = 0; s < S; ++s) {
-            const Pairs a = load_pairs(x + s * kStride + 4 * cell);
-            acc[r][s][h] += dot_i16x8(even, a.even) + dot_i16x8(odd, a.odd);
+            const Pairs x = pairs(s, 4 * (kParts * cell + part));
+            acc[r][s][0] += dot(low, x);
+            acc[r][s][1] += dot(high, x);
           }
         }
       }

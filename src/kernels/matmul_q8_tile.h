@@ -89,6 +89,10 @@ OCELLI_INLINE void start_u8(const int32_t* sums, i32x4 (*acc)[2]) {
     acc[s][0] = acc[s][1] = Tier::kNeedsOffsets ? splat_i32(sums[s]) << 7 : i32x4{};
 }
 
+// Whether a tier multiplies rows of 15 bits in one pass, low and high stream together.
+template <class Tier, bool kWide>
+inline constexpr bool kOnePass = kWide && Tier::kJoinsStreams;
+
 // What an output takes from its streams' sums: 256 * high + low where they are two.
 template <bool kWide>
 OCELLI_INLINE f32x4 joined(const i32x4 (*acc)[2], int n, int h) {
@@ -99,12 +103,13 @@ OCELLI_INLINE f32x4 joined(const i32x4 (*acc)[2], int n, int h) {
 }
 
 // Rows from m on, as many as S streams are, against R tiles, without peaks. R * S is at
-// most 8: what the registers hold.   y  // rows of 8 * R
+// most 8, with streams that are joined 16: what the registers hold.   y  // rows of 8 * R
 template <class Tier, bool kIsU4, bool kWide, int S, int R>
 OCELLI_NOINLINE void tile_rows(const TilesQ8& tiles, const QuantizedRows& x, int m, float* y,
                                int64_t y_stride) {
-  constexpr int kRows = kWide ? S / 2 : S;
-  constexpr int kCells = Tier::template cells_at_once<kIsU4, S * R>();
+  constexpr bool kJoined = kOnePass<Tier, kWide>, kTwoSums = kWide && !kJoined;
+  constexpr int kRows = kWide ? S / 2 : S, kSums = kJoined ? kRows : S;
+  constexpr int kCells = Tier::template cells_at_once<kIsU4, kSums * R>();
   constexpr int kSteps = kGroup<kIsU4> / kCellInputs<kIsU4> / kCells;
   const int groups = tiles.groups, side = groups * kTileRows;
   const int64_t streams = x.streams(), rows = x.rows;
@@ -129,21 +134,34 @@ OCELLI_NOINLINE void tile_rows(const TilesQ8& tiles, const QuantizedRows& x, int
   for (int g = 0; g < groups;) {
     const int end = std::min(g + kGroupAct / kGroup<kIsU4>, groups);
     for (; g < end; ++g) {
-      i32x4 acc[R][S][2];
+      i32x4 first_sums[R][S][2];
       if constexpr (kIsU4) {
-        for (int r = 0; r < R; ++r) start_u4<S>(zeros + r * side, sums, acc[r]);
+        for (int r = 0; r < R; ++r) start_u4<S>(zeros + r * side, sums, first_sums[r]);
         zeros += kTileRows;
         sums += streams;
       } else {
         int32_t both[S];
         for (int s = 0; s < S; ++s) both[s] = sums[s] + sums[streams + s];
-        for (int r = 0; r < R; ++r) start_u8<Tier, S>(both, acc[r]);
+        for (int r = 0; r < R; ++r) start_u8<Tier, S>(both, first_sums[r]);
         sums += 2 * streams;
+      }
+      i32x4 acc[R][kSums][2];
+      for (int r = 0; r < R; ++r) {
+        for (int s = 0; s < kSums; ++s) {
+          for (int h = 0; h < 2; ++h) {
+            if constexpr (kJoined)
+              acc[r][s][h] = first_sums[r][2 * s][h] + (first_sums[r][2 * s + 1][h] << 8);
+            else
+              acc[r][s][h] = first_sums[r][s][h];
+          }
+        }
       }
 #pragma clang loop unroll(disable)
       for (int step = 0; step < kSteps; ++step) {
         for (int r = 0; r < R; ++r) keep_pointer(cells[r]);
-        if constexpr (kIsU4)
+        if constexpr (kJoined)
+          Tier::template add_wide<kIsU4, R, kRows, kCells, kGroupAct>(cells, codes, acc);
+        else if constexpr (kIsU4)
           Tier::template add_u4<R, S, kCells, kGroupAct>(cells, codes, masks, acc);
         else
           Tier::template add_u8<R, S, kCells, kGroupAct>(cells, codes, masks, acc);
@@ -154,8 +172,8 @@ OCELLI_NOINLINE void tile_rows(const TilesQ8& tiles, const QuantizedRows& x, int
         const F32x8 scale = scales_to_f32(scales + r * side);
         for (int n = 0; n < kRows; ++n) {
           const float x_scale = x_scales[n];
-          total[r][n][0] += (scale.low * x_scale) * joined<kWide>(acc[r], n, 0);
-          total[r][n][1] += (scale.high * x_scale) * joined<kWide>(acc[r], n, 1);
+          total[r][n][0] += (scale.low * x_scale) * joined<kTwoSums>(acc[r], n, 0);
+          total[r][n][1] += (scale.high * x_scale) * joined<kTwoSums>(acc[r], n, 1);
         }
       }
       scales += kTileRows;
@@ -248,7 +266,8 @@ OCELLI_NOINLINE void fetch(const TilesQ8& tile) {
 template <class Tier, bool kIsU4, bool kWide, int R>
 OCELLI_INLINE void panel_rows(const TilesQ8& tiles, const QuantizedRows& x, int m, int count,
                               float* y, int64_t y_stride) {
-  constexpr int kRows = std::max(1, Tier::kStreams / R / (kWide ? 2 : 1));
+  constexpr int kSums = kWide && !kOnePass<Tier, kWide> ? 2 : 1;  // of a row
+  constexpr int kRows = std::max(1, Tier::kStreams / R / kSums);
   for_each_part<kRows>(count, [&]<int T>(int t) {
     tile_rows<Tier, kIsU4, kWide, kWide ? 2 * T : T, R>(tiles, x, m + t, y + t * y_stride,
                                                         y_stride);

@@ -1,8 +1,9 @@
 // Activations as int8: one f32 scale per 128 inputs, as many as share a weight scale, so that a
 // whole group is summed in integers. Made once per layer input by `model`, read by matmul_q8.
-// Surprise: 15-bit values are two int8 streams, value = 256 * high + low; "wide" rows have both
-// everywhere, the others have the high one only for the blocks of 32 inputs that peak, packed
-// apart. And the order is group by group, not row by row: the tokens of a tile lie side by side.
+// Surprise: 15-bit values are two int8 streams, value = 256 * high + low with |high| <= 127, which
+// fits in 16 bits; "wide" rows have both everywhere, the others have the high one only for the
+// blocks of 32 inputs that peak, packed apart. And the order is group by group, not row by row: the
+// tokens of a tile lie side by side.
 #pragma once
 
 #include <cstdint>

@@ -56,11 +56,14 @@ bool equal_tiers(WeightFormat format, ActBits bits, Random& random) {
   // The extremes of both operands, where a saturating or signed reading would show.
   const int64_t streams = x.streams();
   for (int g = 0; g < 2; ++g) {
-    const int code = g == 0 ? 127 : -128;
-    std::memset(x.codes + g * streams * kGroupAct, code, size_t(streams) * kGroupAct);
-    for (int64_t s = 0; s < streams; ++s) x.sums[g * streams + s] = -kGroupAct * code;
-    for (int64_t s = 0; s < streams * kGroupAct / kPeakBlock; ++s)
-      x.block_sums[g * streams * kGroupAct / kPeakBlock + s] = -kPeakBlock * code;
+    for (int64_t s = 0; s < streams; ++s) {
+      // A high byte's lowest is -127.
+      const int code = g == 0 ? 127 : x.wide && s % 2 == 1 ? -127 : -128;
+      std::memset(x.codes + (g * streams + s) * kGroupAct, code, kGroupAct);
+      x.sums[g * streams + s] = -kGroupAct * code;
+      for (int b = 0; b < kGroupAct / kPeakBlock; ++b)
+        x.block_sums[(g * kGroupAct / kPeakBlock + b) * streams + s] = -kPeakBlock * code;
+    }
   }
   std::memset(codes.data(), 255, 2 * kGroupAct * (u4 ? 4 : 8));
 
