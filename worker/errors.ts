@@ -29,6 +29,14 @@ export function retryAfter(seconds: number): Record<string, string> {
   return { 'retry-after': String(Math.max(1, Math.ceil(seconds))) };
 }
 
+/** `error` with the status that a dialect has for it, if that has another; what is no OcelliError stays as it is. */
+export function respelled(error: unknown, statuses: Record<number, number>): unknown {
+  if (!(error instanceof OcelliError)) return error;
+  const { code, message, param } = error;
+  const headers = error instanceof Refusal ? error.headers : {};
+  return new Refusal(statuses[error.status] ?? error.status, code, message, { param, headers });
+}
+
 export function vllmBody(error: OcelliError): unknown {
   const plain = errorObject(error);
   const detail = error instanceof Refusal ? error.detail : undefined;
