@@ -59,6 +59,8 @@ export interface AIOptions extends EngineChoice {
   cache?: CacheChoice;
   /** Used for weights and images; globalThis.fetch by default. */
   fetch?: typeof fetch;
+  /** Used for images in its place: a server checks where they come from. */
+  imageFetch?: typeof fetch;
   /** Whether requests may name `file:` images (Node only); true by default. */
   fileImages?: boolean;
   imageBytesMax?: number;
@@ -214,7 +216,7 @@ function checkInteger(name: string, value: number | undefined, least: number, mo
 
 export function mediaOptions(options: AIOptions, signal: AbortSignal | undefined): MediaOptions {
   return {
-    fetch: options.fetch ?? globalThis.fetch,
+    fetch: options.imageFetch ?? options.fetch ?? globalThis.fetch,
     fileImages: options.fileImages ?? true,
     imageBytesMax: options.imageBytesMax ?? mediaDefaults.imageBytesMax,
     imageTimeoutMs: options.imageTimeoutMs ?? mediaDefaults.imageTimeoutMs,

@@ -4,7 +4,7 @@
 import { Hono } from 'hono';
 import { cors } from 'hono/cors';
 import { TrieRouter } from 'hono/router/trie-router';
-import type { AI } from '../js/ai.ts';
+import type { AI, AIInfo } from '../js/ai.ts';
 import { OcelliError } from '../js/errors.ts';
 import { randomHex } from '../js/json_text.ts';
 import type { App, RouteContext, Variables, WorkerContext } from './context.ts';
@@ -12,6 +12,8 @@ import { mounts } from './dialects/all.ts';
 import { Refusal, vllmBody } from './errors.ts';
 import { createKeyRing, type KeyEntry, type KeyRing } from './keys.ts';
 import { defaultLimits, type WorkerLimits } from './limits.ts';
+import { createMetrics } from './metrics.ts';
+import { packageVersion } from './version.ts';
 import { type Log, silent } from './log.ts';
 import { createQueue } from './queue.ts';
 
@@ -35,6 +37,8 @@ export interface Worker {
   /** The Hono app, for adapters that add to it. */
   readonly app: App;
   readonly context: WorkerContext;
+  /** Loads the model now instead of at the first request; /health says 503 meanwhile. */
+  open(): Promise<AIInfo>;
   /** Takes nothing new, waits for what runs, ends what still does after `graceMs`. Resolves when nothing runs. */
   drain(graceMs: number): Promise<void>;
   /** drain(0); the AI stays open, it is its owner's. */
@@ -45,9 +49,13 @@ export function createWorker(options: WorkerOptions): Worker {
   const { ai, models = [], keys = [], clock = Date.now, log = silent } = options;
   const limits = { ...defaultLimits, ...options.limits };
   const ending = new AbortController();
+  let loading = 0;
   const queue = createQueue(limits, clock);
   const context: WorkerContext = {
     ...{ ai, models, limits, queue, log, clock },
+    metrics: createMetrics(),
+    version: packageVersion,
+    loading: () => loading > 0,
     keys: 'callerOf' in keys ? keys : createKeyRing(keys, clock),
     created: Math.floor(clock() / 1000),
     ending: ending.signal,
@@ -57,6 +65,14 @@ export function createWorker(options: WorkerOptions): Worker {
     app,
     context,
     fetch: async (request) => await app.fetch(request),
+    async open() {
+      loading++;
+      try {
+        return await ai.info();
+      } finally {
+        loading--;
+      }
+    },
     async drain(graceMs) {
       queue.stop();
       const timer = setTimeout(() => ending.abort(), graceMs);

@@ -1,7 +1,8 @@
 // Owns one chat completion on its way through the server: admitted, queued, computed, counted. Called by every dialect.
 // Surprise: a place in the queue is given back when the engine has ended the request, not when the client has read the
 // answer; a client that leaves aborts `signal`, and the engine ends the request before its next step.
-import type { AI } from '../js/ai.ts';
+import type { RunExtras } from '../js/ai.ts';
+import type { EngineEvent } from '../js/thread/protocol.ts';
 import { badRequest, OcelliError } from '../js/errors.ts';
 import type { ChatCompletion, ChatStream } from '../js/types.ts';
 import type { Facts, WorkerContext } from './context.ts';
@@ -31,12 +32,13 @@ export interface Completed {
 
 /** Computes one. Rejects with an OcelliError (a Refusal where the server says no), or the signal's reason. */
 export async function complete(context: WorkerContext, job: Job): Promise<Completed> {
-  const { caller, facts } = job;
   checkImages(job.value, context.limits.imagesMax);
   const { signal, settle } = lifeOf(context, job.signal);
   let release = settle;
+  const note = noteTaker(context, job);
   try {
     const leave = await context.queue.enter(signal);
+    note('started');
     let end = (): void => undefined;
     const ended = new Promise<void>((resolve) => (end = resolve));
     release = () => {
@@ -44,20 +46,13 @@ export async function complete(context: WorkerContext, job: Job): Promise<Comple
       settle();
       end();
     };
-    const extras: Parameters<AI['run']>[2] = {
+    const extras: RunExtras = {
       signal,
       onEvent(event) {
-        if (event.type === 'prompt') facts.prompt_tokens = event.prompt_tokens;
-        if (event.type === 'finish') facts.finish_reason = event.reason;
-        if (event.type === 'error') facts.error = event.code;
-        if (event.type === 'done') {
-          const { prompt_tokens, completion_tokens } = event.usage;
-          Object.assign(facts, { prompt_tokens, completion_tokens });
-          context.keys.charge(caller, prompt_tokens + completion_tokens);
-        }
+        note(event);
         if (event.type === 'done' || event.type === 'error') release();
       },
-      ...(job.requestId !== undefined && { requestId: job.requestId }),
+      requestId: job.requestId,
     };
     const result = await context.ai.run(job.model, job.body, extras);
     return { result, ended };
@@ -65,6 +60,43 @@ export async function complete(context: WorkerContext, job: Job): Promise<Comple
     release();
     throw error;
   }
+}
+
+/** Gets what happens to a job: fills in its facts, counts, charges. */
+function noteTaker(
+  { clock, keys, metrics }: WorkerContext,
+  { caller, facts }: Job,
+): (event: EngineEvent | 'started') => void {
+  const begin = clock();
+  const seconds = (since = begin): number => (clock() - since) / 1000;
+  let first: number | undefined;
+  return (event) => {
+    if (event === 'started') return metrics.observe('request_queue_time_seconds', seconds());
+    if (event.type === 'prompt') facts.prompt_tokens = event.prompt_tokens;
+    if (event.type === 'delta' && first === undefined) {
+      first = clock();
+      metrics.observe('time_to_first_token_seconds', seconds());
+    }
+    if (event.type === 'finish') {
+      facts.finish_reason = event.reason;
+      metrics.count('request_success_total', 1, event.reason);
+    }
+    if (event.type === 'error') {
+      facts.error = event.code;
+      metrics.count('request_failure_total', 1, event.code);
+    }
+    if (event.type !== 'done') return;
+    const { prompt_tokens, completion_tokens } = event.usage;
+    Object.assign(facts, { prompt_tokens, completion_tokens });
+    keys.charge(caller, prompt_tokens + completion_tokens);
+    metrics.count('prompt_tokens_total', prompt_tokens);
+    metrics.count('generation_tokens_total', completion_tokens);
+    metrics.observe('request_prompt_tokens', prompt_tokens);
+    metrics.observe('request_generation_tokens', completion_tokens);
+    metrics.observe('e2e_request_latency_seconds', seconds());
+    if (first !== undefined && completion_tokens > 1)
+      metrics.observe('time_per_output_token_seconds', seconds(first) / (completion_tokens - 1));
+  };
 }
 
 /** A signal that ends the job: the client is gone, its time is over, the server ends. */

@@ -8,6 +8,7 @@ import type { OcelliError } from '../js/errors.ts';
 import type { Caller, KeyRing } from './keys.ts';
 import type { WorkerLimits } from './limits.ts';
 import type { Log } from './log.ts';
+import type { Metrics } from './metrics.ts';
 import type { Queue } from './queue.ts';
 
 export interface WorkerContext {
@@ -18,10 +19,14 @@ export interface WorkerContext {
   readonly limits: WorkerLimits;
   readonly queue: Queue;
   readonly log: Log;
+  readonly metrics: Metrics;
   /** Milliseconds since 1970; tests bring their own. */
   readonly clock: () => number;
   /** Seconds since 1970 at which the model was put up. */
   readonly created: number;
+  readonly version: string;
+  /** Whether the model is being loaded and not all there. */
+  readonly loading: () => boolean;
   /** Aborted when a drain's grace time is over: whatever still runs is to end. */
   readonly ending: AbortSignal;
 }

@@ -6,6 +6,8 @@ import { draining, Refusal, retryAfter } from './errors.ts';
 export interface Queue {
   readonly running: number;
   readonly waiting: number;
+  /** Whether all who come are refused. */
+  readonly stopped: boolean;
   /** Resolves to the function that gives the place back; rejects with a Refusal, or with the signal's reason. */
   enter(signal: AbortSignal): Promise<() => void>;
   /** Refuses all who come from now on, and those who wait. */
@@ -60,6 +62,9 @@ export function createQueue(
     },
     get waiting() {
       return waiters.length;
+    },
+    get stopped() {
+      return stopped;
     },
     enter(signal) {
       return new Promise((resolve, reject) => {

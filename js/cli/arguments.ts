@@ -123,6 +123,69 @@ export const commands: Record<string, Command> = {
       help: helpOption,
     },
   },
+  serve: {
+    usage: 'ocelli serve [options]',
+    about:
+      "Serves a model over HTTP: OpenAI's and vLLM's /v1/chat/completions and more; GET /docs shows all of it.\n" +
+      'Writes a line of JSON for each request to standard output. Ctrl-C or SIGTERM lets what runs finish.',
+    operands: { least: 0, most: 0 },
+    options: {
+      model: modelOption,
+      host: { kind: 'text', value: 'ADDRESS', help: 'to listen at (127.0.0.1; 0.0.0.0 for all)' },
+      port: { kind: 'integer', value: 'N', least: 0, help: 'to listen at (8000; 0 for any)' },
+      name: {
+        kind: 'texts',
+        value: 'ID',
+        help: "another id of the model; several may be given (its own and hosted services' are known)",
+      },
+      'api-key': {
+        kind: 'texts',
+        value: 'KEY',
+        help: 'who may call; several may be given, also in OCELLI_API_KEYS with commas',
+      },
+      keys: {
+        kind: 'text',
+        value: 'FILE',
+        help: 'JSON: [{"name", "sha256", "requestsPerMinute"?, "credits"?}]',
+      },
+      'new-key': { kind: 'flag', help: 'make a key, print its line for --keys, and end' },
+      running: { kind: 'integer', value: 'N', least: 1, help: 'requests computed at a time (8)' },
+      waiting: {
+        kind: 'integer',
+        value: 'N',
+        least: 0,
+        help: 'requests that wait (64); more are refused with 429',
+      },
+      deadline: {
+        kind: 'integer',
+        value: 'S',
+        least: 0,
+        help: 'seconds for a request (600; 0: any)',
+      },
+      drain: { kind: 'integer', value: 'S', least: 0, help: 'seconds to finish at the end (30)' },
+      'body-mib': { kind: 'integer', value: 'N', least: 1, help: 'MiB of a body (64)' },
+      images: { kind: 'integer', value: 'N', least: 0, help: 'images in a request (64)' },
+      'image-mib': { kind: 'integer', value: 'N', least: 1, help: 'MiB of an image (64)' },
+      'image-seconds': { kind: 'integer', value: 'S', least: 1, help: 'to fetch an image (15)' },
+      'image-host': {
+        kind: 'texts',
+        value: 'HOST',
+        help: 'fetch images only from there; several may be given',
+      },
+      'private-images': {
+        kind: 'flag',
+        help: 'fetch images also from private, local and loopback addresses',
+      },
+      origin: {
+        kind: 'texts',
+        value: 'URL',
+        help: 'whose pages may call (CORS; all); several may be given',
+      },
+      ...engineOptions,
+      quiet: { kind: 'flag', help: 'no line for each request' },
+      help: helpOption,
+    },
+  },
   convert: {
     usage: 'ocelli convert SRC OUT [options]',
     about:
@@ -258,6 +321,7 @@ export const commands: Record<string, Command> = {
 export const overview = `usage: ocelli COMMAND [options]
 
   run        answer a prompt, or a chat-completions body
+  serve      answer over HTTP, as OpenAI's and vLLM's servers do
   convert    turn a Hugging Face folder into a container
   synth      write a container with random weights, for measuring
   pull       fetch a model from a URL into the cache

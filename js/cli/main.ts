@@ -9,6 +9,7 @@ import { convert } from './convert.ts';
 import { inspect } from './inspect.ts';
 import { pullCommand } from './pull.ts';
 import { runCommand } from './run.ts';
+import { serve } from './serve.ts';
 import { synth } from './synth.ts';
 import { tokenize } from './tokenize.ts';
 
@@ -17,6 +18,7 @@ let helpfulUsage = overview;
 
 const work = {
   run: runCommand,
+  serve,
   convert,
   synth,
   pull: pullCommand,

@@ -222,7 +222,7 @@ describe('wrong usage ends with 2', () => {
   it('while --help ends with 0', async () => {
     for (const words of [
       ['--help'],
-      ...['run', 'convert', 'synth', 'inspect', 'tokenize', 'bench'].map((name) => [
+      ...['run', 'serve', 'convert', 'synth', 'inspect', 'tokenize', 'bench'].map((name) => [
         name,
         '--help',
       ]),

@@ -1,6 +1,6 @@
 // Owns OpenAI's dialect as vLLM serves it: chat completions and models. Called by app.ts through all.ts. Surprise: bytes of
 // answers are those of AI.run, so there is nothing here of their shapes.
-import { modelAliases, resolveModel } from '../../js/models.ts';
+import { resolveModel } from '../../js/models.ts';
 import { badRequest } from '../../js/errors.ts';
 import { randomHex } from '../../js/json_text.ts';
 import { answer } from '../answer.ts';
@@ -41,14 +41,15 @@ export const openai: Mount = (app: App, context: WorkerContext) => {
 
   app.get('/v1/models', async (c) => {
     await bearer(c, context);
-    const data = (await listed(context)).map((id) => card(id, context));
-    return c.json({ object: 'list', data });
+    const { name, most } = await loaded(context);
+    const names = context.models.length > 0 ? context.models : name === null ? [] : [name];
+    return c.json({ object: 'list', data: names.map((id) => card(id, context, most)) });
   });
   app.get('/v1/models/:id{.+}', async (c) => {
     await bearer(c, context);
-    const [loaded = ''] = await listed(context);
-    const id = resolveModel(c.req.param('id'), loaded, [...context.models, ...modelAliases]);
-    return c.json(card(id, context));
+    const { name, most } = await loaded(context);
+    const id = resolveModel(c.req.param('id'), name ?? '', context.models);
+    return c.json(card(id, context, most));
   });
 };
 
@@ -60,15 +61,19 @@ export function modelIn(value: unknown): string | null {
   throw badRequest('invalid_value', `model must be a string, got ${typeof model}`, 'model');
 }
 
-async function listed({ ai, models }: WorkerContext): Promise<readonly string[]> {
-  if (models.length > 0) return models;
-  const { model } = await ai.info();
-  return model === null ? [] : [model]; // an endpoint that has named none
+/** The loaded model's name, and how many tokens it takes; null where an endpoint answers in its place and says neither. */
+export async function loaded({
+  ai,
+  models,
+}: WorkerContext): Promise<{ name: string | null; most: number | null }> {
+  const { model, context } = await ai.info();
+  return { name: model ?? models[0] ?? null, most: context };
 }
 
-function card(id: string, { created }: WorkerContext): object {
+function card(id: string, { created }: WorkerContext, most: number | null): object {
   return {
     ...{ id, object: 'model', created, owned_by: 'ocelli', root: id, parent: null },
+    max_model_len: most,
     permission: [
       {
         id: `modelperm-${randomHex(32)}`,

@@ -1,9 +1,86 @@
-// Owns the utility routes of vLLM's server. Called by app.ts through all.ts.
-import type { App, Mount, WorkerContext } from '../context.ts';
+// Owns the utility routes of vLLM's server. Called by app.ts through all.ts. Surprise: there is no call that renders a chat
+// into tokens; /tokenize begins a completion and ends it at the event that tells the prompt's ids, before anything of it
+// is computed.
+import { badRequest } from '../../js/errors.ts';
+import { readJson } from '../body.ts';
+import type { App, Mount, RouteContext, WorkerContext } from '../context.ts';
+import { draining, Refusal, retryAfter } from '../errors.ts';
+import { detokenizeBody, tokenizeChat, tokenizePrompt, valid } from '../schemas.ts';
+import { bearer, loaded, modelIn } from './openai.ts';
 
-export const vllm: Mount = (app: App, { queue }: WorkerContext) => {
-  const alive = (): Response => new Response(null, { status: 200 });
-  app.get('/health', alive);
-  app.on(['GET', 'POST'], '/ping', alive);
+export const vllm: Mount = (app: App, context: WorkerContext) => {
+  const { ai, queue, metrics } = context;
+
+  const health = async (): Promise<Response> => {
+    if (queue.stopped) throw draining();
+    if (context.loading())
+      throw new Refusal(503, 'loading', 'the model is being loaded', { headers: retryAfter(5) });
+    return new Response(null, { status: 200 });
+  };
+  app.get('/health', health);
+  app.on(['GET', 'POST'], '/ping', health);
+  app.get('/version', (c) => c.json({ version: context.version }));
   app.get('/load', (c) => c.json({ server_load: queue.running + queue.waiting }));
+  app.get('/metrics', async (c) => {
+    const [{ name }, stats] = await Promise.all([loaded(context), ai.stats()]);
+    const { kv_blocks: blocks = 0, kv_blocks_free: free = 0 } = stats as Record<string, number>;
+    const gauges = {
+      num_requests_running: { help: 'Requests that are computed.', value: queue.running },
+      num_requests_waiting: { help: 'Requests that wait.', value: queue.waiting },
+      gpu_cache_usage_perc: {
+        help: 'The part of the KV cache in use, 0 to 1.',
+        value: blocks > 0 ? (blocks - free) / blocks : 0,
+      },
+    };
+    return c.body(metrics.text(name ?? '', gauges), 200, {
+      'content-type': 'text/plain; version=0.0.4; charset=utf-8',
+    });
+  });
+
+  app.post('/tokenize', async (c) => {
+    await bearer(c, context);
+    const { text, value } = await readJson(c, context);
+    const isChat = Object(value).messages !== undefined;
+    const tokens = isChat
+      ? await promptTokens(c, context, text, valid(tokenizeChat, value))
+      : await ai.tokenize(valid(tokenizePrompt, value).prompt);
+    const { most } = await loaded(context);
+    return c.json({ count: tokens.length, max_model_len: most, tokens });
+  });
+  app.post('/detokenize', async (c) => {
+    await bearer(c, context);
+    const { tokens } = valid(detokenizeBody, (await readJson(c, context)).value);
+    return c.json({ prompt: await ai.detokenize(tokens) });
+  });
 };
+
+/** The ids of a chat's prompt. */
+async function promptTokens(
+  c: RouteContext,
+  context: WorkerContext,
+  text: string,
+  value: unknown,
+): Promise<number[]> {
+  const leave = await context.queue.enter(c.req.raw.signal);
+  const told = new AbortController();
+  let ids: number[] | undefined;
+  // Put behind what is there: of two keys of the same name the last one counts.
+  const body = text.replace(/\}\s*$/, ',"stream":true,"max_tokens":1,"return_token_ids":true}');
+  try {
+    const stream = await context.ai.run(modelIn(value), body, {
+      signal: told.signal,
+      onEvent(event) {
+        if (event.type !== 'prompt') return;
+        ids = event.prompt_token_ids;
+        told.abort();
+      },
+    });
+    if (stream instanceof Response) await stream.body?.cancel();
+  } catch (error) {
+    if (!told.signal.aborted) throw error;
+  } finally {
+    leave();
+  }
+  if (!ids) throw badRequest('internal_error', 'the prompt has no tokens');
+  return ids;
+}

@@ -1,0 +1,112 @@
+// vLLM's utility routes, and the list of models.
+import { describe, expect, it } from 'vitest';
+import { readFileSync } from 'node:fs';
+import { chat, fakeWorker, hello } from './fake_worker.ts';
+
+describe('models', () => {
+  it('are listed as cards, and one by one', async () => {
+    const worker = fakeWorker({ clock: () => 1_746_821_581_000 });
+    const list = (await (await worker.get('/v1/models')).json()) as { data: object[] };
+    const card = {
+      ...{ id: 'fake-model', object: 'model', created: 1_746_821_581, root: 'fake-model' },
+      ...{ parent: null, max_model_len: 4096 },
+    };
+    expect(list).toMatchObject({ object: 'list', data: [card] });
+    expect(Object.keys(list.data[0] as object)).toEqual([
+      'id',
+      'object',
+      'created',
+      'owned_by',
+      'root',
+      'parent',
+      'max_model_len',
+      'permission',
+    ]);
+    for (const id of ['fake-model', 'Qwen/Qwen2.5-VL-3B-Instruct', 'runware:152@1']) {
+      for (const spelled of [id, encodeURIComponent(id)]) {
+        const one = await worker.get(`/v1/models/${spelled}`);
+        expect(await one.json(), spelled).toMatchObject({ ...card, id, root: id });
+      }
+    }
+    expect((await worker.get('/v1/models/nope')).status).toBe(404);
+  });
+
+  it('are named as the server was told', async () => {
+    const worker = fakeWorker({ models: ['mine', 'other'], ai: { models: ['mine', 'other'] } });
+    const list = (await (await worker.get('/v1/models')).json()) as { data: { id: string }[] };
+    expect(list.data.map(({ id }) => id)).toEqual(['mine', 'other']);
+    expect(await (await worker.post(chat, { ...hello, model: 'mine' })).json()).toMatchObject({
+      model: 'mine',
+    });
+  });
+});
+
+describe('the utility routes', () => {
+  it('are there by GET and POST, and tell the version of the package', async () => {
+    const worker = fakeWorker();
+    expect(await (await worker.get('/health')).text()).toBe('');
+    expect((await worker.post('/ping', '')).status).toBe(200);
+    const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
+    expect(await (await worker.get('/version')).json()).toEqual({ version });
+  });
+
+  it('say 503 while the model is being loaded', async () => {
+    const worker = fakeWorker();
+    const opened = worker.open();
+    expect((await worker.get('/health')).status).toBe(503);
+    await opened;
+    expect((await worker.get('/health')).status).toBe(200);
+  });
+
+  it('count tokens and requests under the names of vLLM', async () => {
+    const worker = fakeWorker();
+    await worker.post(chat, hello);
+    const reply = await worker.get('/metrics');
+    expect(reply.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8');
+    const text = await reply.text();
+    for (const line of [
+      'vllm:num_requests_running{model_name="fake-model"} 0',
+      'vllm:prompt_tokens_total{model_name="fake-model"} 9',
+      'vllm:generation_tokens_total{model_name="fake-model"} 3',
+      'vllm:request_success_total{model_name="fake-model",finished_reason="stop"} 1',
+      'vllm:request_prompt_tokens_bucket{model_name="fake-model",le="5"} 0',
+      'vllm:request_prompt_tokens_bucket{model_name="fake-model",le="10"} 1',
+      'vllm:request_prompt_tokens_bucket{model_name="fake-model",le="+Inf"} 1',
+      'vllm:e2e_request_latency_seconds_count{model_name="fake-model"} 1',
+    ])
+      expect(text.split('\n')).toContain(line);
+    // Every line is a comment or name{labels} number.
+    const form =
+      /^(# (HELP|TYPE) \S+ .+|[a-z0-9_:]+\{[a-z_]+="[^"]*"(,[a-z_]+="[^"]*")*\} -?[\d.e+-]+)$/;
+    for (const line of text.trimEnd().split('\n')) expect(line).toMatch(form);
+  });
+});
+
+describe('tokens', () => {
+  it('of a prompt and of a chat are told, and text of tokens', async () => {
+    const worker = fakeWorker();
+    const ask = async (body: unknown) => (await worker.post('/tokenize', body)).json();
+    expect(await ask({ prompt: 'Hi' })).toEqual({
+      count: 3,
+      max_model_len: 4096,
+      tokens: [72, 105, 1],
+    });
+    expect(await ask(hello)).toEqual({ count: 2, max_model_len: 4096, tokens: [5, 6] });
+    expect(worker.core.cancels).toBe(1);
+    const back = await worker.post('/detokenize', { tokens: [72, 105] });
+    expect(await back.json()).toEqual({ prompt: 'Hi' });
+  });
+
+  it.each([
+    ['/tokenize', {}, /^prompt: /],
+    ['/tokenize', { messages: 1 }, /^messages: /],
+    ['/tokenize', { messages: [] }, /^messages: /],
+    ['/tokenize', { ...hello, model: 3 }, /^model: /],
+    ['/detokenize', { tokens: ['a'] }, /^tokens.0: /],
+    ['/detokenize', {}, /^tokens: /],
+  ])('at %s refuse %j', async (path, body, message) => {
+    const reply = await fakeWorker().post(path, body);
+    expect(reply.status).toBe(400);
+    expect(((await reply.json()) as { message: string }).message).toMatch(message);
+  });
+});
