@@ -77,7 +77,7 @@ export interface AIOptions extends EngineChoice {
 
 export interface RunExtras {
   signal?: AbortSignal | undefined;
-  /** Every event of the core, as it comes. */
+  /** Every event of the core, as it comes; an endpoint elsewhere shows none. */
   onEvent?: ((event: EngineEvent) => void) | undefined;
   /** Whether onEvent gets an event "dump" with the prompt and the vision rows. */
   dump?: boolean | undefined;

@@ -2,11 +2,14 @@
 // Surprise: the global Azion is declared here, as an interface, so that programs can add the members they use.
 import type { AI } from './ai.ts';
 
-export { type AI, type AIOptions, demoModel, type RunBody, type RunExtras } from './ai.ts';
+export { type AI, type AIInfo, type AIOptions, demoModel, type LocalInfo } from './ai.ts';
+export type { RemoteInfo, RunBody, RunExtras } from './ai.ts';
 export type { CoreEvent, LogprobEntry, TokenLogprob } from './abi/calls.ts';
 export { type VariantName, variants } from './abi/variants.ts';
 export { errorObject, OcelliError } from './errors.ts';
 export { modelAliases } from './models.ts';
+export { environmentOptions } from './remote/environment.ts';
+export type { Decision, EngineChoice, HostLimits, RemoteOptions } from './remote/options.ts';
 export type { EngineEvent, EngineInfo } from './thread/protocol.ts';
 export type * from './types.ts';
 export type { CacheChoice } from './weights/cache/choose.ts';

@@ -1,10 +1,11 @@
 // Owns the package's front door: run(), createAI() and install(), as every entry gives them. Called by index.ts and
 // workerd.ts, with what their platform needs. Surprise: run() works without any set-up; install({model}) gives it, and the
 // global Azion.AI.run, another model.
-import { type AI, type AIOptions, createAI } from './ai.ts';
+import type { AI, AIOptions } from './ai.ts';
+import { chooseAI } from './remote/choose.ts';
 
 export interface Front {
-  /** An AI with these options. */
+  /** An AI with these options: an engine here, an endpoint elsewhere, or whichever fits (AIOptions.engine). */
   createAI(options?: AIOptions): AI;
   /** One chat completion on the shared AI; see AI.run. */
   run: AI['run'];
@@ -15,7 +16,7 @@ export interface Front {
 /** A front door whose AIs have these options where the caller names no others. */
 export function frontWith(defaults: AIOptions): Front {
   let shared: AI | undefined;
-  const create = (options: AIOptions = {}): AI => createAI({ ...defaults, ...options });
+  const create = (options: AIOptions = {}): AI => chooseAI({ ...defaults, ...options });
   return {
     createAI: create,
     run: ((...values: Parameters<AI['run']>) => (shared ??= create()).run(...values)) as AI['run'],

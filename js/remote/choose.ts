@@ -1,0 +1,31 @@
+// Owns which engine an AI has: one here, an endpoint, or whichever 'auto' finds. Called by front.ts. Surprise: giving
+// `remote` alone means 'auto', so that one option is all that a program needs to run where the model does not fit.
+import { type AI, type AIOptions, createAI } from '../ai.ts';
+import { badRequest } from '../errors.ts';
+import { askingFor, autoAI } from './auto.ts';
+import { remoteAI } from './remote_ai.ts';
+
+const engines: readonly unknown[] = ['local', 'remote', 'auto'];
+
+/** Throws a BadRequestError for options that cannot be. */
+export function chooseAI(options: AIOptions): AI {
+  const { remote, engine = remote ? 'auto' : 'local' } = options;
+  if (!engines.includes(engine)) {
+    const message = `engine must be "local", "remote" or "auto", got ${JSON.stringify(engine)}`;
+    throw badRequest('invalid_value', message, 'engine');
+  }
+  if (engine === 'local') return createAI(options);
+  const local = createAI(options);
+  if (!remote) {
+    if (engine === 'auto') return local;
+    throw badRequest('missing_field', 'engine "remote" needs remote: { url }', 'remote');
+  }
+  const elsewhere = remoteAI({ ...options, remote });
+  if (engine === 'remote') return elsewhere;
+  const asking = askingFor(
+    options,
+    () => local,
+    () => elsewhere,
+  );
+  return autoAI(options, asking);
+}
