@@ -81,7 +81,7 @@ export interface RunExtras {
   onEvent?: ((event: EngineEvent) => void) | undefined;
   /** Whether onEvent gets an event "dump" with the prompt and the vision rows. */
   dump?: boolean | undefined;
-  /** What follows "chatcmpl-" in the answer's id; the body's request_id, else random, by default. */
+  /** What follows "chatcmpl-" in the answer's id (to an endpoint: its X-Request-Id); the body's request_id, else random. */
   requestId?: string | undefined;
 }
 

@@ -93,7 +93,7 @@ function appOf(context: WorkerContext, origins: readonly string[] | undefined): 
   app.use(
     cors({
       origin: origins ? [...origins] : '*',
-      exposeHeaders: ['x-request-id', 'retry-after'],
+      exposeHeaders: ['x-request-id', 'x-error-code', 'retry-after'],
       maxAge: 86_400,
     }),
   );
@@ -133,7 +133,8 @@ function spelled(c: RouteContext, error: unknown): Response {
   const headers = known instanceof Refusal ? known.headers : {};
   return new Response(JSON.stringify(c.get('spell')(known)), {
     status: known.status,
-    headers: { 'content-type': 'application/json', ...headers },
+    // The body's code is the status, as vLLM has it.
+    headers: { 'content-type': 'application/json', 'x-error-code': known.code, ...headers },
   });
 }
 

@@ -12,6 +12,7 @@ import {
 } from '../ai.ts';
 import { OcelliError } from '../errors.ts';
 import { sharedWork } from '../host.ts';
+import { closeWith } from '../life.ts';
 import { reasonOf } from '../weights/failures.ts';
 import { type Budget, budgetOf, hostSigns } from './budget.ts';
 import type { Decision } from './options.ts';
@@ -165,13 +166,13 @@ export function autoAI(options: AIOptions, asking: Asking): AI {
     tokenize: (text, how) => withAI((ai) => ai.tokenize(text, how)),
     detokenize: (ids, how) => withAI((ai) => ai.detokenize(ids, how)),
     stats: () => withAI((ai) => ai.stats()),
-    async close() {
+    ...closeWith(async () => {
       const chosen = choosing;
       choosing = null;
       await Promise.all([left?.close(), chosen?.then(({ ai }) => ai.close())]).catch(
         () => undefined,
       );
       left = null;
-    },
+    }),
   };
 }

@@ -19,6 +19,8 @@ export interface Asked {
   body: string | null;
   /** Server-sent events are wanted. */
   stream?: boolean;
+  /** Sent with this request alone. */
+  headers?: Record<string, string>;
 }
 
 /** An answer whose status is a success. */
@@ -57,12 +59,13 @@ export async function untilAnswered<T>(
 /** Asks once. Rejects with a Failure, or the signal's reason. */
 export async function connect(
   remote: ReadyRemote,
-  { url, body, stream = false }: Asked,
+  asked: Asked,
   signal: AbortSignal,
 ): Promise<Incoming> {
+  const { url, body, stream = false } = asked;
   const where = shownUrl(url);
   const { timeoutMs, stallMs } = remote;
-  const headers = await headersFor(remote, url, body !== null, stream);
+  const headers = await headersFor(remote, asked);
   signal.throwIfAborted();
   const stop = new AbortController();
   const abort = (): void => stop.abort(signal.reason);
@@ -124,13 +127,11 @@ const over = Promise.resolve({ done: true as const, value: undefined });
 
 async function headersFor(
   { headers: given, apiKey }: ReadyRemote,
-  url: URL,
-  posts: boolean,
-  stream: boolean,
+  { url, body, stream, headers: own = {} }: Asked,
 ): Promise<Headers> {
-  const headers = new Headers();
+  const headers = new Headers(own);
   headers.set('accept', stream ? 'text/event-stream' : 'application/json');
-  if (posts) headers.set('content-type', 'application/json');
+  if (body !== null) headers.set('content-type', 'application/json');
   if (apiKey !== null) headers.set('authorization', `Bearer ${apiKey}`);
   const more = typeof given === 'function' ? await given(url.href) : given;
   for (const [name, value] of Object.entries(more)) headers.set(name, value);
@@ -154,7 +155,7 @@ async function failureOf(
     if (error instanceof Failure) return '';
     throw error;
   });
-  const error: OcelliError = errorOfAnswer(where, status, text);
+  const error: OcelliError = errorOfAnswer(where, status, text, headers.get('x-error-code'));
   const should = headers.get('x-should-retry');
   const passing = status === 408 || status === 429 || status >= 500;
   const permanent =

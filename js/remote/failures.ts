@@ -114,8 +114,16 @@ export function waitAsked(body: unknown): number {
   return typeof seconds === 'number' && seconds > 0 ? seconds : 0;
 }
 
-/** The error of a parsed body. `status` is that of the answer; inside a stream, where it says nothing, null. */
-export function errorOf(where: string, status: number | null, body: unknown): OcelliError {
+/**
+ * The error of a parsed body. `status` is that of the answer; inside a stream, where it says nothing, null. `given`: the
+ * code, where the answer has it beside the body, as an ocelli worker's has.
+ */
+export function errorOf(
+  where: string,
+  status: number | null,
+  body: unknown,
+  given: string | null = null,
+): OcelliError {
   const told = described(body) ?? {};
   const { code, param } = told;
   const inside = [code, told['status'], told['status_code'], Number(code)].find(isStatus);
@@ -124,16 +132,21 @@ export function errorOf(where: string, status: number | null, body: unknown): Oc
   const named = typeof code === 'string' && !/^\d+$/.test(code) ? code : null;
   return new OcelliError(
     known,
-    named ?? codeOf(known, message),
+    given ?? named ?? codeOf(known, message),
     message,
     text(param) ?? text(told['parameter']),
   );
 }
 
 /** The error of an answer whose status is no success, from its body's text. */
-export function errorOfAnswer(where: string, status: number, body: string): OcelliError {
+export function errorOfAnswer(
+  where: string,
+  status: number,
+  body: string,
+  given: string | null,
+): OcelliError {
   try {
-    return errorOf(where, status, JSON.parse(body));
+    return errorOf(where, status, JSON.parse(body), given);
   } catch {
     const words = isPage(body) ? pageText(body) : body.trim().slice(0, 200);
     const message = `${where} answers with HTTP status ${status}${words && `: ${words}`}`;

@@ -3,6 +3,7 @@
 // so do its own limits.
 import { type AI, type AIOptions, mediaOptions, type RunBody, type RunExtras } from '../ai.ts';
 import { badRequest, OcelliError } from '../errors.ts';
+import { closeWith } from '../life.ts';
 import { modelAliases } from '../models.ts';
 import { type Fields, isFields, parseBody, replaceImages, streamingOf } from '../request.ts';
 import { type ChunkSource, responseOver } from '../stream.ts';
@@ -58,8 +59,11 @@ export function remoteAI(options: AIOptions & { remote: RemoteOptions }): AI {
       const asked = idFor(named);
       const wish: Wish = { model: named, asked, includeUsage };
       const text = stringify(wireBody(fields, asked, stream, remote.streamUsage));
+      const { requestId } = extras;
+      const headers = { ...(requestId !== undefined && { 'x-request-id': requestId }) };
       const answer = await untilAnswered(remote, signal, async (): Promise<ChunkSource> => {
-        const incoming = await connect(remote, { url: remote.chat, body: text, stream }, signal);
+        const asking = { url: remote.chat, body: text, stream, headers };
+        const incoming = await connect(remote, asking, signal);
         return await beginAnswer(incoming, wish, end);
       });
       if (stream) return responseOver(answer);
@@ -150,11 +154,11 @@ export function remoteAI(options: AIOptions & { remote: RemoteOptions }): AI {
         end();
       }
     },
-    async close() {
+    ...closeWith(async () => {
       const reason = new OcelliError(500, 'engine_closed', 'the engine was closed');
       for (const one of running) one.abort(reason);
       running.clear();
-    },
+    }),
   };
 }
 
