@@ -52,7 +52,7 @@ async function planHere(options: AIOptions): Promise<Planned> {
       const plan = core.calls.plan(manifest, coreOptions(options)) as Record<string, number>;
       return { totalBytes: plan['total_bytes'] ?? 0, weightsBytes: plan['weights_bytes'] ?? 0 };
     } finally {
-      core.stop();
+      await core.stop();
     }
   } finally {
     if (named) await source.close?.();

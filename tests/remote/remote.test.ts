@@ -550,7 +550,7 @@ describe('time-outs and aborts', () => {
   it('leaving a stream early ends it at the endpoint: break, cancel, and a body that was not read', async () => {
     const leave: ((stream: ChatStream) => Promise<void>)[] = [
       async (stream) => {
-        for await (const _ of stream) break;
+        for await (const chunk of stream) if (chunk) break;
       },
       async (stream) => {
         const reader = stream.body?.getReader();
