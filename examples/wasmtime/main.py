@@ -14,7 +14,7 @@ from pathlib import Path
 
 import wasmtime
 
-ABI_VERSION = 2
+ABI_VERSION = 3
 DEFAULT_BODY = {"messages": [{"role": "user", "content": "What is the capital of France?"}], "temperature": 0}
 
 

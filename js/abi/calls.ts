@@ -4,7 +4,7 @@
 import { badRequest, type CoreError, engineCrashed, fromCore, OcelliError } from '../errors.ts';
 import type { Memory } from './memory.ts';
 
-export const abiVersion = 2;
+export const abiVersion = 3;
 
 /** A started module: its exports without a prefix underscore, and its memory. */
 export interface Instance {

@@ -1,16 +1,17 @@
 // Writes small random-weight Hugging Face checkpoints: the same bytes everywhere, so none is committed.
 //   node models/reference/checkpoint.mjs OUT [NAME...] [--seed N] [--profiles FILE]
-// OUT/NAME/ gets config.json, tokenizer files, generation and preprocessor config and safetensors. Profiles are in
+// OUT/NAME/ gets config.json, tokenizer files, generation and preprocessor config, safetensors and adapters. Profiles are in
 // profiles.json; --seed replaces their seeds (fresh models for comparisons the goldens do not hold).
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { writeAdapters } from './adapters.mjs'
 
 const here = dirname(fileURLToPath(import.meta.url))
 
 // --- random numbers: integers only, so that every platform agrees to the bit
-class Random {
+export class Random {
   constructor(seed) { this.state = BigInt(seed) * 0x9e3779b97f4a7c15n }
   uint32() {
     this.state = (this.state + 0x9e3779b97f4a7c15n) & 0xffffffffffffffffn
@@ -21,7 +22,7 @@ class Random {
   }
 }
 // A cheap generator seeded by Random fills the tensors: xorshift32, four uniforms make a nearly normal value.
-function normals(random, count, std) {
+export function normals(random, count, std) {
   let state = random.uint32() | 1
   const next = () => {
     state ^= state << 13
@@ -52,7 +53,7 @@ function fromF16(h) {
   const value = f32[0] * 2 ** 112
   return h & 0x8000 ? -value : value
 }
-function encode(values, dtype) {
+export function encode(values, dtype) {
   if (dtype === 'F32') return Buffer.from(values.buffer, values.byteOffset, values.byteLength)
   const convert = dtype === 'BF16' ? toBf16 : toF16
   return Buffer.from(Uint16Array.from(values, convert).buffer)
@@ -170,7 +171,7 @@ function rename(name, naming) {
   return name.startsWith('visual.') ? `model.${name}` : name.replace(/^model\./, 'model.language_model.')
 }
 
-function writeSafetensors(path, list) {
+export function writeSafetensors(path, list) {
   const header = {}
   let offset = 0
   for (const [name, [dtype, shape, bytes]] of list) {
@@ -278,6 +279,7 @@ export function writeCheckpoint(folder, profile) {
   const id = (content) => tables.added.find((token) => token.content === content).id
   if (id('<|file_sep|>') >= profile.text.vocab) throw new Error(`${profile.name}: vocab must be at least ${id('<|file_sep|>') + 1}`)
   writeTokenizer(folder, profile.tokenizer, tables)
+  writeAdapters(folder, profile)
   writeConfig(folder, profile, id)
   const list = [...tensors(profile, new Random(profile.seed))].map(([name, tensor]) => [rename(name, profile.naming), tensor])
   if (profile.files === 1) return writeSafetensors(join(folder, 'model.safetensors'), list)

@@ -17,7 +17,7 @@ namespace {
 
 using namespace ocelli;
 
-constexpr uint32_t kAbiVersion = 2;
+constexpr uint32_t kAbiVersion = 3;
 constexpr uint32_t kEnginesMax = 16;
 
 struct Slot {
@@ -158,6 +158,27 @@ int32_t ocelli_detokenize(uint32_t engine, const int32_t* ids, uint32_t count, u
   auto decoded = e->detokenize({ids, count}, flags & 1);
   if (!decoded) return report(std::move(decoded).error());
   return hand_out(std::move(*decoded), text, text_bytes);
+}
+
+int32_t ocelli_adapter_reserve(uint32_t engine, uint32_t bytes, void** address) {
+  Engine* e = engine_of(engine);
+  if (!e) return stale(engine);
+  const auto room = e->adapter_reserve(bytes);
+  if (!room) return report(room.error());
+  *address = room->data();
+  return 0;
+}
+
+int32_t ocelli_adapter_commit(uint32_t engine, const char* name, uint32_t name_bytes,
+                              const char* config, uint32_t config_bytes) {
+  Engine* e = engine_of(engine);
+  return e ? status_of(e->adapter_commit({name, name_bytes}, {config, config_bytes}))
+           : stale(engine);
+}
+
+int32_t ocelli_adapter_drop(uint32_t engine, const char* name, uint32_t name_bytes) {
+  Engine* e = engine_of(engine);
+  return e ? status_of(e->adapter_drop({name, name_bytes})) : stale(engine);
 }
 
 int32_t ocelli_media_put(uint32_t engine, const uint8_t* data, uint32_t bytes, uint32_t* media) {

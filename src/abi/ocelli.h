@@ -64,6 +64,15 @@ int32_t ocelli_tokenize(uint32_t engine, const char* text, uint32_t text_bytes, 
 int32_t ocelli_detokenize(uint32_t engine, const int32_t* ids, uint32_t count, uint32_t flags,
                           const char** text, uint32_t* text_bytes);
 
+// --- LoRA adapters (PEFT): requests name one in their field "adapter"
+// Where the bytes of adapter_model.safetensors go; write them, then commit with a name and the text
+// of adapter_config.json. Adapters and the base run together in one batch.
+int32_t ocelli_adapter_reserve(uint32_t engine, uint32_t bytes, void** address);
+int32_t ocelli_adapter_commit(uint32_t engine, const char* name, uint32_t name_bytes,
+                              const char* config, uint32_t config_bytes);
+// Requests that use it already keep it.
+int32_t ocelli_adapter_drop(uint32_t engine, const char* name, uint32_t name_bytes);
+
 // --- requests
 // Encoded image bytes (PNG, JPEG, ...) are put first and named by the handle in the request's JSON:
 // an image part of a message is {"type":"image","media":HANDLE,"min_pixels"?,"max_pixels"?}. The

@@ -24,6 +24,8 @@ namespace ocelli {
   X(kMediaMissing, 110, "media_missing", 400)                       \
   X(kInvalidTokenId, 111, "invalid_token_id", 400)                  \
   X(kUnsupportedFeature, 112, "unsupported_feature", 400)           \
+  X(kInvalidAdapter, 113, "invalid_adapter", 400)                   \
+  X(kAdapterMissing, 114, "adapter_not_found", 404)                 \
   X(kInvalidManifest, 200, "invalid_manifest", 500)                 \
   X(kInvalidShard, 201, "invalid_shard", 500)                       \
   X(kShardHashMismatch, 202, "shard_hash_mismatch", 500)            \

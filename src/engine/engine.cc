@@ -207,6 +207,11 @@ Result<std::string> Engine::detokenize(std::span<const int32_t> ids, bool skip_s
   return text;
 }
 
+Result<void> Engine::adapter_commit(std::string_view name, std::string_view config) {
+  OCELLI_TRY_VOID(decoder_->make_room_for_adapters());
+  return adapters_.commit(name, config, manifest_.config.text);
+}
+
 Result<uint32_t> Engine::media_put(std::span<const uint8_t> encoded) { return media_.put(encoded); }
 
 Result<uint32_t> Engine::request_open(std::string_view json) {
@@ -221,6 +226,9 @@ Result<uint32_t> Engine::request_open(std::string_view json) {
   const uint64_t seed = options_.seed + uint64_t{next_request_} * 0x9E3779B97F4A7C15ull;
   OCELLI_TRY(request->spec, parse_request(json, config, seed));
   RequestSpec& spec = request->spec;
+  if (!spec.adapter.empty()) {
+    OCELLI_TRY(request->adapter, adapters_.find(spec.adapter));
+  }
   if (spec.n > options_.sequences_max) {
     return fail(Status::kInvalidValue,
                 "n must be in [1, " + std::to_string(options_.sequences_max) + "], got " +
@@ -328,6 +336,8 @@ std::string Engine::stats_json() const {
   nlohmann::ordered_json out = {{"threads", pool_->threads()}, {"context", plan_.context}};
   out["kv_blocks"] = kv_->blocks();
   out["kv_blocks_free"] = kv_->free_blocks();
+  out["adapters"] = nlohmann::ordered_json::object();
+  for (const auto& [name, adapter] : adapters_.all()) out["adapters"][name] = adapter->bytes();
   if (scheduler_) {
     const SchedulerStats& stats = scheduler_->stats();
     out["requests"] = scheduler_->count();

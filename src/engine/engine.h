@@ -13,6 +13,7 @@
 #include "base/buffer.h"
 #include "base/pool.h"
 #include "base/result.h"
+#include "engine/adapters.h"
 #include "engine/events.h"
 #include "engine/media.h"
 #include "engine/options.h"
@@ -55,6 +56,11 @@ class Engine {
 
   Result<std::vector<int32_t>> tokenize(std::string_view text, bool match_added) const;
   Result<std::string> detokenize(std::span<const int32_t> ids, bool skip_special) const;
+
+  // LoRA adapters, by name; see adapters.h.
+  Result<std::span<uint8_t>> adapter_reserve(uint32_t bytes) { return adapters_.reserve(bytes); }
+  Result<void> adapter_commit(std::string_view name, std::string_view config);
+  Result<void> adapter_drop(std::string_view name) { return adapters_.drop(name); }
 
   Result<uint32_t> media_put(std::span<const uint8_t> encoded);
   Result<void> media_drop(uint32_t handle) { return media_.drop(handle); }
@@ -102,6 +108,7 @@ class Engine {
   std::optional<EventQueue> events_;
   std::optional<Scheduler> scheduler_;
   MediaStore media_;
+  AdapterStore adapters_;
   uint32_t next_request_ = 1;
   std::string dump_;
 };

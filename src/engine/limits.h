@@ -2,6 +2,7 @@
 // configuration.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace ocelli {
@@ -25,6 +26,9 @@ inline constexpr int kContextDefault = 32768;
 inline constexpr int kChoicesMax = 64;  // n
 inline constexpr int kStopStringsMax = 64;
 inline constexpr int kLogprobsMax = 20;
+inline constexpr size_t kAdaptersMax = 64;            // loaded at once
+inline constexpr int64_t kAdapterBytesMax = 1 << 30;  // of one adapter's file
+inline constexpr size_t kAdapterNameBytesMax = 256;
 inline constexpr int64_t kRequestBytesMax = 32 << 20;
 inline constexpr int64_t kMemoryReserve = 48 << 20;  // code, stacks, tokenizer index, requests
 

@@ -194,6 +194,10 @@ Result<RequestSpec> parse_request(std::string_view json, const ModelConfig& conf
   OCELLI_TRY_VOID(read_ids(body, "forced_token_ids", vocab, spec.forced));
   if (!spec.forced.empty()) spec.max_tokens = static_cast<int>(spec.forced.size());
   OCELLI_TRY_VOID(read_logprobs(body, spec));
+  if (const ordered_json* adapter = field(body, "adapter")) {
+    if (!adapter->is_string()) return wrong_type("adapter", "a string", *adapter);
+    spec.adapter = adapter->get<std::string>();
+  }
   OCELLI_TRY_VOID(read_template(body, spec));
   OCELLI_TRY_VOID(read_tool_choice(body, spec));
   OCELLI_TRY_VOID(refuse_constraints(body, spec));

@@ -47,6 +47,7 @@ struct RequestSpec {
   std::string named_tool = {};  // one of tool_names
   bool parallel_tool_calls = true;
   std::vector<std::string> tool_names;
+  std::string adapter;          // name of a loaded one; empty: the base alone
   std::vector<int32_t> forced;  // teacher forcing: these tokens instead of sampled ones
 };
 

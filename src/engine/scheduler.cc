@@ -258,8 +258,10 @@ void Scheduler::fill_row(const Request& request, const Sequence& sequence, int t
 bool Scheduler::gather_sequence(Request& request, Sequence& sequence, int rows) {
   if (rows <= 0 || !ensure_blocks(sequence, sequence.begun + rows)) return false;
   for (int i = 0; i < rows; ++i) fill_row(request, sequence, sequence.begun + i, rows_ + i);
-  runs_.push_back(
-      {&request, &sequence, {rows_, rows, sequence.begun, nullptr}, rows == sequence.pending()});
+  runs_.push_back({&request,
+                   &sequence,
+                   {rows_, rows, sequence.begun, nullptr, request.adapter.get()},
+                   rows == sequence.pending()});
   rows_ += rows;
   sequence.begun += rows;
   return true;
@@ -299,7 +301,8 @@ void Scheduler::seal_blocks(const Request& request, Sequence& sequence) {
       sequence.identity = kv_.identity(block);
       continue;
     }
-    uint64_t hash = i == 0 ? 1 : sequence.identity;
+    uint64_t hash = sequence.identity;
+    if (i == 0) hash = request.adapter ? mix(1, request.adapter->serial()) : 1;
     for (int token = static_cast<int>(i) * kKvBlock; token < static_cast<int>(i + 1) * kKvBlock;
          ++token) {
       hash = mix(hash, static_cast<uint64_t>(sequence.tokens[token]));

@@ -12,6 +12,7 @@
 #include "base/buffer.h"
 #include "engine/request.h"
 #include "image/image.h"
+#include "model/adapter.h"
 #include "model/mrope.h"
 #include "model/vision.h"
 #include "sampler/sampler.h"
@@ -60,6 +61,7 @@ struct Request {
   int prompt_tokens = 0;
   PromptPositions positions;
   std::vector<RequestImage> images;
+  std::shared_ptr<const Adapter> adapter;  // null: the base alone
   std::vector<Sequence> sequences;
   bool admitted = false;
   bool announced = false;       // the "prompt" event is out

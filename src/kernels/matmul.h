@@ -16,7 +16,11 @@ namespace ocelli {
 void matmul_f32(const Linear& w, int tile_begin, int tile_end, const float* x, int rows,
                 int64_t x_stride, float* y, int64_t y_stride);
 
-// The same for u4 and u8 weights with int8 activations and i32 dot products.
+// y[m][n] += scale * sum_k W[n][k] x[m][k], else as matmul_f32; w.bias is not read.
+void matmul_f32_add(const Linear& w, int tile_begin, int tile_end, const float* x, int rows,
+                    int64_t x_stride, float scale, float* y, int64_t y_stride);
+
+// matmul_f32 for u4 and u8 weights with int8 activations and i32 dot products.
 //   x  quantised and gathered rows with x.k_padded >= w.k_padded(); the first `rows` are used
 void matmul_q8(const Linear& w, int tile_begin, int tile_end, const QuantizedRows& x, int rows,
                float* y, int64_t y_stride);

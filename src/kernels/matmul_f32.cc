@@ -59,10 +59,10 @@ OCELLI_NOINLINE void panel_kernel(const float* panel, int count, const float* x,
   }
 }
 
-}  // namespace
-
-OCELLI_NOINLINE void matmul_f32(const Linear& w, int tile_begin, int tile_end, const float* x,
-                                int rows, int64_t x_stride, float* y, int64_t y_stride) {
+// finish(tile, row, low, high) gets the sums of 8 outputs.
+template <class F>
+OCELLI_INLINE void sum_tiles(const Linear& w, int tile_begin, int tile_end, const float* x,
+                             int rows, int64_t x_stride, F&& finish) {
   alignas(16) float panel[kPanelInputs * kTileRows];
   alignas(16) float acc[kRowsAtOnce * kTileRows];
   for_each_tile(w, tile_begin, tile_end, [&](const LinearPart& part, int tile_in_part, int tile) {
@@ -81,12 +81,32 @@ OCELLI_NOINLINE void matmul_f32(const Linear& w, int tile_begin, int tile_end, c
         }
         panel_kernel(weights, inputs, x_rows + k, count, x_stride, acc);
       }
-      for (int t = 0; t < count; ++t) {
-        store_tile(w, tile, load<f32x4>(acc + kTileRows * t), load<f32x4>(acc + kTileRows * t + 4),
-                   y + (row + t) * y_stride);
-      }
+      for (int t = 0; t < count; ++t)
+        finish(tile, row + t, load<f32x4>(acc + kTileRows * t),
+               load<f32x4>(acc + kTileRows * t + 4));
     }
   });
+}
+
+}  // namespace
+
+OCELLI_NOINLINE void matmul_f32(const Linear& w, int tile_begin, int tile_end, const float* x,
+                                int rows, int64_t x_stride, float* y, int64_t y_stride) {
+  sum_tiles(w, tile_begin, tile_end, x, rows, x_stride,
+            [&](int tile, int row, f32x4 low, f32x4 high) {
+              store_tile(w, tile, low, high, y + row * y_stride);
+            });
+}
+
+OCELLI_NOINLINE void matmul_f32_add(const Linear& w, int tile_begin, int tile_end, const float* x,
+                                    int rows, int64_t x_stride, float scale, float* y,
+                                    int64_t y_stride) {
+  sum_tiles(w, tile_begin, tile_end, x, rows, x_stride,
+            [&](int tile, int row, f32x4 low, f32x4 high) {
+              float* out = y + row * y_stride + tile * kTileRows;
+              const int count = std::min(kTileRows, w.n - tile * kTileRows);
+              for (int r = 0; r < count; ++r) out[r] += scale * (r < 4 ? low[r] : high[r - 4]);
+            });
 }
 
 }  // namespace ocelli

@@ -55,6 +55,7 @@ Result<Decoder> Decoder::make(const TextConfig& c, const Weights& weights, Pool&
   d.tasks_.reserve(static_cast<size_t>(rows_max) * c.kv_heads);
   d.balance_.resize(static_cast<size_t>(c.layers));
   d.run_of_.resize(static_cast<size_t>(rows_max));
+  d.adapter_rows_.reserve(static_cast<size_t>(rows_max));
   return d;
 }
 
@@ -125,6 +126,7 @@ void Decoder::layer(int index, int rows, std::span<const RowRun> runs, KvPool& p
   projection_.run(normed, rows, hidden, qkv, ActBits::k15, [&](int64_t row) {
     add_and_norm(row, index > 0, w.input_norm);
   });  // [T, H*C] [T, K*C] [T, K*C]
+  adapt(index, normed, hidden, qkv, AdapterTarget::kQ);
   KvBalance* balance = nullptr;
   if (kv.format == KvFormat::kInt8) {
     balance = &balance_[static_cast<size_t>(index)];
@@ -152,15 +154,18 @@ void Decoder::layer(int index, int rows, std::span<const RowRun> runs, KvPool& p
   projection_.run(mixed_.data(), rows, q_width, o, ActBits::k15, [&](int64_t row) {
     if (balance) multiply(mixed_.data() + row * q_width, balance->out.data(), q_width);
   });  // [T, D]
+  adapt(index, mixed_.data(), q_width, o, AdapterTarget::kO);
 
   const ProjectionOutput gate_up[] = {{&w.gate, gate_.data(), ffn}, {&w.up, up_.data(), ffn}};
   projection_.run(normed, rows, hidden, gate_up, ActBits::k8,
                   [&](int64_t row) { add_and_norm(row, true, w.post_norm); });  // [T, F] [T, F]
+  adapt(index, normed, hidden, gate_up, AdapterTarget::kGate);
   const ProjectionOutput down[] = {{&w.down, normed, hidden}};
   projection_.run(gate_.data(), rows, ffn, down, ActBits::k15, [&](int64_t row) {
     float* gate = gate_.data() + row * ffn;
     silu_mul(gate, up_.data() + row * ffn, ffn, gate);
   });  // [T, D]
+  adapt(index, gate_.data(), ffn, down, AdapterTarget::kDown);
 }
 
 void Decoder::begin(int rows) {
@@ -173,7 +178,24 @@ bool Decoder::can_advance(int layer) const {
   return layer < config_->layers ? weights_->has_layer(layer) : weights_->has_head();
 }
 
+void Decoder::adapt(int index, const float* x, int64_t x_stride,
+                    std::span<const ProjectionOutput> outputs, AdapterTarget first) {
+  if (adapter_rows_.empty()) return;
+  adapters_.run(projection_.pool(), index, adapter_rows_, x, x_stride, outputs, first);
+}
+
 void Decoder::note_runs(std::span<const RowRun> runs) {
+  adapter_rows_.clear();
+  for (const RowRun& run : runs) {
+    if (!run.adapter) continue;
+    const bool joins = !adapter_rows_.empty() && adapter_rows_.back().adapter == run.adapter &&
+                       adapter_rows_.back().row_begin + adapter_rows_.back().rows == run.row_begin;
+    if (joins) {
+      adapter_rows_.back().rows += run.rows;
+    } else {
+      adapter_rows_.push_back({run.row_begin, run.rows, run.adapter});
+    }
+  }
   for (size_t run = 0; run < runs.size(); ++run) {
     const auto first = run_of_.begin() + runs[run].row_begin;
     std::fill(first, first + runs[run].rows, static_cast<int32_t>(run));

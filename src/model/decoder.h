@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/buffer.h"
+#include "model/adapter.h"
 #include "model/kv_balance.h"
 #include "model/kv_pool.h"
 #include "model/mrope.h"
@@ -19,8 +20,9 @@ namespace ocelli {
 struct RowRun {
   int row_begin = 0;  // in the step
   int rows = 0;
-  int cached = 0;                   // tokens of the sequence already in the cache
-  const int32_t* blocks = nullptr;  // block table that covers cached + rows tokens
+  int cached = 0;                    // tokens of the sequence already in the cache
+  const int32_t* blocks = nullptr;   // block table that covers cached + rows tokens
+  const Adapter* adapter = nullptr;  // none: the base alone
 };
 
 // The rows of a step that waits for the weights of its next layer: what the decoder needs to go on.
@@ -36,6 +38,9 @@ class Decoder {
   static int64_t bytes(const TextConfig& config, int rows_max, int logit_rows_max, bool fast);
   static Result<Decoder> make(const TextConfig& config, const Weights& weights, Pool& pool,
                               bool fast, int rows_max, int logit_rows_max);
+
+  // Before the first step with an adapter.
+  Result<void> make_room_for_adapters() { return adapters_.make_room(rows_max_); }
 
   // Fill in the rows of a step, then call begin and advance.
   float* hidden(int row) { return hidden_.data() + int64_t{row} * config_->hidden; }  // [D]
@@ -67,9 +72,12 @@ class Decoder {
   struct AttentionTask {
     int run, row_begin, rows, kv_head;
   };
-  void note_runs(std::span<const RowRun> runs);  // fills run_of_
+  void note_runs(std::span<const RowRun> runs);  // fills run_of_, adapter_rows_
   void layer(int index, int rows, std::span<const RowRun> runs, KvPool& kv);
   void attention(const KvLayer& kv, std::span<const RowRun> runs);
+  // Adds what the rows' adapters make of x.
+  void adapt(int index, const float* x, int64_t x_stride, std::span<const ProjectionOutput> outputs,
+             AdapterTarget first);
   // A row of the branch (o_proj's or down_proj's output) joins the stream, which is then normed.
   void add_and_norm(int64_t row, bool has_branch, const float* weight);
 
@@ -78,11 +86,13 @@ class Decoder {
   int rows_max_ = 0;
   int rows_ = 0, layer_ = 0;  // of the step at hand
   Projection projection_;
+  AdapterPass adapters_;
   MropeTable rope_{TextConfig{}};
   Buffer<float> hidden_, normed_, q_, k_, v_, mixed_, gate_, up_, logits_, cos_, sin_;
   std::vector<AttentionTask> tasks_;
-  std::vector<KvBalance> balance_;  // [layers], made when an int8 cache first needs it
-  std::vector<int32_t> run_of_;     // [rows] index of the row's run in this step
+  std::vector<KvBalance> balance_;         // [layers], made when an int8 cache first needs it
+  std::vector<int32_t> run_of_;            // [rows] index of the row's run in this step
+  std::vector<AdapterRows> adapter_rows_;  // of this step; none when all rows use the base alone
 };
 
 }  // namespace ocelli

@@ -1,8 +1,7 @@
 #include "model/projection.h"
 
-#include <algorithm>
-
 #include "kernels/matmul.h"
+#include "model/tile_ranges.h"
 
 namespace ocelli {
 namespace {
@@ -40,23 +39,13 @@ QuantizedRows Projection::codes_for(int rows, std::span<const ProjectionOutput> 
 void Projection::multiply(const float* x, int rows, int64_t x_stride,
                           std::span<const ProjectionOutput> outputs, QuantizedRows& codes) {
   if (codes.rows > 0) gather_peaks(codes);
-  int64_t tiles_total = 0;
-  for (const ProjectionOutput& output : outputs) tiles_total += output.weights->tiles();
-  // The tiles of all outputs form one range, so one dispatch serves them all.
-  pool_->parallel(tiles_total, [&](int, int64_t begin, int64_t end) {
-    int64_t first = 0;
-    for (const ProjectionOutput& output : outputs) {
-      const Linear& weights = *output.weights;
-      const int64_t from = std::max(begin, first) - first;
-      const int64_t to = std::min<int64_t>(end - first, weights.tiles());
-      first += weights.tiles();
-      if (from >= to) continue;
-      const int tile_begin = static_cast<int>(from), tile_end = static_cast<int>(to);
-      if (fast_ && is_packed(weights)) {
-        matmul_q8(weights, tile_begin, tile_end, codes, rows, output.y, output.y_stride);
-      } else {
-        matmul_f32(weights, tile_begin, tile_end, x, rows, x_stride, output.y, output.y_stride);
-      }
+  const auto matrix = [&](size_t i) -> const Linear& { return *outputs[i].weights; };
+  parallel_tiles(*pool_, outputs.size(), matrix, [&](size_t i, int begin, int end) {
+    const auto& [weights, y, y_stride] = outputs[i];
+    if (fast_ && is_packed(*weights)) {
+      matmul_q8(*weights, begin, end, codes, rows, y, y_stride);
+    } else {
+      matmul_f32(*weights, begin, end, x, rows, x_stride, y, y_stride);
     }
   });
 }

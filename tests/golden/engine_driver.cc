@@ -38,6 +38,13 @@ std::string read_file(const std::string& path) {
   return content;
 }
 
+AdapterFiles adapter_of(const std::string& profile, const std::string& name) {
+  const std::string folder =
+      std::string(OCELLI_ROOT) + "/build/checkpoints/" + profile + "/adapters/" + name;
+  return {read_file(folder + "/adapter_config.json"),
+          read_file(folder + "/adapter_model.safetensors")};
+}
+
 std::string container_of(const std::string& profile, const std::string& precision) {
   const std::string folder = std::string(OCELLI_ROOT) + "/build/checkpoints/" + profile;
   // Processes run side by side, and one C library we build for has no mkdtemp: a random name.
@@ -196,6 +203,17 @@ Reply EngineDriver::run(const ordered_json& body, const std::string& image_folde
   std::vector<Reply> replies{open(body, image_folder)};
   if (replies[0].error.is_null()) finish(replies);
   return replies[0];
+}
+
+int32_t EngineDriver::add_adapter(const std::string& name, const std::string& config,
+                                  const std::string& file) {
+  void* room = nullptr;
+  const int32_t reserved =
+      ocelli_adapter_reserve(engine_, static_cast<uint32_t>(file.size()), &room);
+  if (reserved != 0) return reserved;
+  std::memcpy(room, file.data(), file.size());
+  return ocelli_adapter_commit(engine_, name.data(), static_cast<uint32_t>(name.size()),
+                               config.data(), static_cast<uint32_t>(config.size()));
 }
 
 void EngineDriver::close(const Reply& reply) {

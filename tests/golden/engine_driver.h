@@ -19,6 +19,11 @@ using nlohmann::ordered_json;
 // (both int8) or "vision8".
 std::string container_of(const std::string& profile, const std::string& precision);
 std::string read_file(const std::string& path);
+// The two files of build/checkpoints/PROFILE/adapters/NAME.
+struct AdapterFiles {
+  std::string config, tensors;
+};
+AdapterFiles adapter_of(const std::string& profile, const std::string& name);
 
 struct Choice {
   std::string text;
@@ -55,6 +60,8 @@ class EngineDriver {
   void step_once(std::vector<Reply>& replies, bool& more);
   uint32_t step_state(std::vector<Reply>& replies);       // what ocelli_step said
   int32_t place(uint32_t index, std::string_view bytes);  // the status of the commit
+  // Loads an adapter: the status of the first call that fails, else 0.
+  int32_t add_adapter(const std::string& name, const std::string& config, const std::string& file);
   void close(const Reply& reply);
 
   ordered_json dump_prompt(const Reply& reply);

@@ -72,6 +72,22 @@ double vision_error(EngineDriver& engine, const Reply& reply, const ordered_json
   return worst;
 }
 
+// Tokens, and log-probabilities of the 20 best, up to the first tie.
+void expect_near_golden(const Choice& choice, const ordered_json& golden) {
+  for (size_t step = 0; step < choice.token_ids.size(); ++step) {
+    const ordered_json& top = choice.logprobs[step]["top_logprobs"];
+    ASSERT_EQ(top.size(), 20u);
+    for (size_t i = 0; i < top.size(); ++i) {
+      EXPECT_NEAR(top[i]["logprob"].get<double>(), golden["top_logprobs"][step][i].get<double>(),
+                  1e-3)
+          << step;
+    }
+    if (golden["margins"][step].get<double>() <= 1e-3)
+      break;  // a tie: nothing is promised from here on
+    ASSERT_EQ(choice.token_ids[step], golden["tokens"][step].get<int>()) << step;
+  }
+}
+
 class Golden : public testing::TestWithParam<std::string> {};
 
 TEST_P(Golden, ReferenceComputeEqualsHuggingFace) {
@@ -89,19 +105,7 @@ TEST_P(Golden, ReferenceComputeEqualsHuggingFace) {
     EXPECT_EQ(prompt["rope_delta"], golden["rope_delta"]);
     EXPECT_EQ(prompt["image_grid_thw"], golden["image_grid_thw"]);
     if (!golden["image_grid_thw"].empty()) EXPECT_LT(vision_error(engine, reply, golden), 1e-3);
-    const Choice& choice = reply.choices.at(0);
-    for (size_t step = 0; step < choice.token_ids.size(); ++step) {
-      const ordered_json& top = choice.logprobs[step]["top_logprobs"];
-      ASSERT_EQ(top.size(), 20u);
-      for (size_t i = 0; i < top.size(); ++i) {
-        EXPECT_NEAR(top[i]["logprob"].get<double>(), golden["top_logprobs"][step][i].get<double>(),
-                    1e-3)
-            << step;
-      }
-      if (golden["margins"][step].get<double>() <= 1e-3)
-        break;  // a tie: nothing is promised from here on
-      ASSERT_EQ(choice.token_ids[step], golden["tokens"][step].get<int>()) << step;
-    }
+    expect_near_golden(reply.choices.at(0), golden);
     engine.close(reply);
   }
 }
@@ -200,6 +204,34 @@ TEST_P(Golden, CompanyAndThreadsChangeNothing) {
   }
 }
 
+class GoldenAdapters : public testing::TestWithParam<std::tuple<std::string, std::string>> {};
+
+// tests/golden/adapters: what PEFT computes (models/reference/adapter_goldens.py).
+TEST_P(GoldenAdapters, EqualPeft) {
+  const auto& [profile, name] = GetParam();
+  EngineDriver engine(container_of(profile, "exact"), {{"compute", "reference"}, {"threads", 2}});
+  const AdapterFiles files = adapter_of(profile, name);
+  ASSERT_EQ(engine.add_adapter(name, files.config, files.tensors), 0)
+      << EngineDriver::last_error().dump();
+  const ordered_json goldens = ordered_json::parse(
+      read_file(std::string(OCELLI_ROOT) + "/tests/golden/adapters/" + profile + ".json"), nullptr,
+      false)[name];
+  ASSERT_EQ(goldens.size(), 2u);
+  for (const ordered_json& golden : goldens) {
+    SCOPED_TRACE(golden["name"].get<std::string>());
+    ordered_json body = body_of(golden);
+    body["adapter"] = name;
+    body["max_tokens"] = golden["tokens"].size();
+    const Reply reply = engine.run(body, kFolder);
+    ASSERT_TRUE(reply.error.is_null()) << reply.error.dump();
+    expect_near_golden(reply.choices.at(0), golden);
+    engine.close(reply);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Adapters, GoldenAdapters,
+                         testing::Combine(testing::Values("awq", "tied_bf16"),
+                                          testing::Values("all", "some")));
 INSTANTIATE_TEST_SUITE_P(Profiles, Golden,
                          testing::Values("tied_bf16", "untied_f32", "awq", "awq_outliers"));
 INSTANTIATE_TEST_SUITE_P(Profiles, GoldenKv,

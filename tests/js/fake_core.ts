@@ -73,7 +73,7 @@ export function fakeCore(
     for (const event of again as CoreEvent[]) queue.push({ request, event });
   };
   const calls: Calls = {
-    abiVersion: () => 2,
+    abiVersion: () => 3,
     memoryBytes: () => 65536,
     selfTest: () => true,
     plan: () => ({ context: 4096 }),
