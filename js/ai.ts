@@ -1,13 +1,14 @@
 // Owns the whole flow of AI.run: engine, request, answer. Called by index.ts and the command. Surprise: the engine opens
 // at the first use and again after a crash, so createAI() itself neither waits nor fails; and it takes requests before its
 // weights are all there, so a run may fail for a damaged shard when its prompt has been read already.
+import { type Adapters, adapterShelf } from './adapters.ts';
 import type { Compute, KvFormat, OpenOptions } from './abi/calls.ts';
 import type { VariantName } from './abi/variants.ts';
 import { badRequest, fromCore, OcelliError } from './errors.ts';
 import { packageRoot, processorCount, sharedWork } from './host.ts';
 import { type Closable, closeWith, engineLife } from './life.ts';
 import { mediaDefaults, type MediaOptions } from './media.ts';
-import { resolveModel } from './models.ts';
+import { modelAliases, resolveModel } from './models.ts';
 import { parseBody, prepareRequest } from './request.ts';
 import type { Decision, EngineChoice } from './remote/options.ts';
 import { CompletionBuilder, headOf } from './response.ts';
@@ -17,6 +18,7 @@ import { openEngine } from './thread/engine.ts';
 import type { Engine, EngineEvent, EngineInfo, EngineOptions } from './thread/protocol.ts';
 import { workersExist } from './thread/worker.ts';
 import type { ChatBody, ChatCompletion, ChatStream } from './types.ts';
+import { readAdapterFiles } from './weights/adapter_files.ts';
 import type { CacheChoice } from './weights/cache/choose.ts';
 import { askToPersist } from './weights/cache/persist.ts';
 import type { DownloadOptions } from './weights/download_options.ts';
@@ -125,6 +127,8 @@ export interface AI extends Closable {
   tokenize(text: string, options?: { addedTokens?: boolean }): Promise<number[]>;
   detokenize(ids: readonly number[], options?: { skipSpecial?: boolean }): Promise<string>;
   stats(): Promise<unknown>;
+  /** LoRA adapters beside the base; a request uses one by naming it as its model. */
+  readonly adapters: Adapters;
   /**
    * Ends the engine; pending runs are rejected. Resolves when its memory, threads and files are given back. A later run
    * opens a new one.
@@ -144,6 +148,11 @@ export function createAI(
   checkInteger('threads', threads, 1, 64);
   checkInteger('idleUnloadMs', idleUnloadMs, 0, 2 ** 31 - 1);
   const life = engineLife((signal) => opener(options, signal), idleUnloadMs);
+  const adapters = adapterShelf(
+    (place) => readAdapterFiles(place, options.fetch ?? globalThis.fetch, options.download),
+    (name) => modelAliases.includes(name) || (Array.isArray(models) && models.includes(name)),
+    life.use,
+  );
 
   async function run(
     model: string | null | undefined,
@@ -168,7 +177,13 @@ export function createAI(
       if (last) signal?.removeEventListener('abort', abort);
     };
     const start = async () => {
-      const name = resolveModel(model, engine.info.model, models);
+      const name = resolveModel(model, engine.info.model, models, adapters.names());
+      // Ours to say: a body's own field of that name means nothing.
+      delete parsed.fields['adapter'];
+      if (adapters.names().includes(name)) {
+        await adapters.ensure(engine, name);
+        parsed.fields['adapter'] = name;
+      }
       const request = await prepareRequest(parsed, mediaOptions(options, signal));
       stop = await engine.start({ ...request.core, dump: extras.dump ?? false }, sink);
       return { request, head: headOf(name, extras.requestId ?? request.requestId) };
@@ -204,6 +219,7 @@ export function createAI(
     detokenize: (ids, { skipSpecial = false } = {}) =>
       life.use((engine) => engine.detokenize(ids, skipSpecial)),
     stats: () => life.use((engine) => engine.stats()),
+    adapters: { load: adapters.load, unload: adapters.unload, list: adapters.list },
     ...closeWith(life.close),
   };
 }

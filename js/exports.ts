@@ -4,6 +4,7 @@ import type { AI } from './ai.ts';
 
 export { type AI, type AIInfo, type AIOptions, demoModel, type LocalInfo } from './ai.ts';
 export type { RemoteInfo, RunBody, RunExtras } from './ai.ts';
+export type { Adapters, AdapterSource } from './adapters.ts';
 export type { CoreEvent, LogprobEntry, TokenLogprob } from './abi/calls.ts';
 export { type VariantName, variants } from './abi/variants.ts';
 export { errorObject, OcelliError } from './errors.ts';
@@ -12,6 +13,7 @@ export { environmentOptions } from './remote/environment.ts';
 export type { Decision, EngineChoice, HostLimits, RemoteOptions } from './remote/options.ts';
 export type { EngineEvent, EngineInfo } from './thread/protocol.ts';
 export type * from './types.ts';
+export type { AdapterFiles, AdapterPlace } from './weights/adapter_files.ts';
 export type { CacheChoice } from './weights/cache/choose.ts';
 export type { CachedModel, DamagedShard } from './weights/cache/library.ts';
 export { openCache, type WeightsCache } from './weights/cache/open.ts';

@@ -106,6 +106,9 @@ export interface Calls {
   /** addedTokens: whether <|im_start|> in the text is one token. */
   tokenize(engine: number, text: string, addedTokens: boolean): number[];
   detokenize(engine: number, ids: readonly number[], skipSpecial: boolean): string;
+  /** The text of adapter_config.json and the bytes of adapter_model.safetensors. */
+  adapterLoad(engine: number, name: string, config: string, tensors: Uint8Array): void;
+  adapterDrop(engine: number, name: string): void;
   mediaPut(engine: number, bytes: Uint8Array): number;
   mediaDrop(engine: number, media: number): void;
   requestOpen(engine: number, json: string): number;
@@ -239,6 +242,17 @@ export function createCalls({ exports, memory }: Instance): Calls {
       const bytes = new Uint8Array(Int32Array.from(ids).buffer);
       call('detokenize', engine, put(bytes), ids.length, skipSpecial ? 1 : 0, out, out + 4);
       return outText();
+    },
+    adapterLoad(engine, name, config, tensors) {
+      call('adapter_reserve', engine, tensors.length, out);
+      memory.view(memory.u32(out), tensors.length).set(tensors);
+      const [first, second] = [encoder.encode(name), encoder.encode(config)];
+      const [a, b] = putTwo(first, second);
+      call('adapter_commit', engine, a, first.length, b, second.length);
+    },
+    adapterDrop(engine, name) {
+      const bytes = encoder.encode(name);
+      call('adapter_drop', engine, put(bytes), bytes.length);
     },
     mediaPut(engine, bytes) {
       if (bytes.length === 0)

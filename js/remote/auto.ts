@@ -166,6 +166,11 @@ export function autoAI(options: AIOptions, asking: Asking): AI {
     tokenize: (text, how) => withAI((ai) => ai.tokenize(text, how)),
     detokenize: (ids, how) => withAI((ai) => ai.detokenize(ids, how)),
     stats: () => withAI((ai) => ai.stats()),
+    adapters: {
+      load: (name, source) => withAI((ai) => ai.adapters.load(name, source)),
+      unload: (name) => withAI((ai) => ai.adapters.unload(name)),
+      list: () => withAI((ai) => ai.adapters.list()),
+    },
     ...closeWith(async () => {
       const chosen = choosing;
       choosing = null;

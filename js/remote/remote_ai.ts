@@ -154,6 +154,11 @@ export function remoteAI(options: AIOptions & { remote: RemoteOptions }): AI {
         end();
       }
     },
+    adapters: {
+      load: () => Promise.reject(atTheEndpoint()),
+      unload: () => Promise.reject(atTheEndpoint()),
+      list: () => Promise.reject(atTheEndpoint()),
+    },
     ...closeWith(async () => {
       const reason = new OcelliError(500, 'engine_closed', 'the engine was closed');
       for (const one of running) one.abort(reason);
@@ -164,6 +169,12 @@ export function remoteAI(options: AIOptions & { remote: RemoteOptions }): AI {
 
 const unsupported = (what: string, why: string): OcelliError =>
   badRequest('unsupported_feature', `${what} is not available with a remote engine: ${why}`, what);
+
+const atTheEndpoint = (): OcelliError =>
+  unsupported(
+    'adapters',
+    'load them there (POST /v1/load_lora_adapter); any name can be asked for',
+  );
 
 /** Whether an endpoint says that it has no such route. An unknown model is a 404 of another kind. */
 function lacks(error: unknown): error is OcelliError {

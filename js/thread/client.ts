@@ -174,6 +174,9 @@ export async function openOverLine(
     detokenize: async (ids, skipSpecial) =>
       (await call({ name: 'detokenize', ids, skipSpecial })) as string,
     stats: () => call({ name: 'stats' }),
+    loadAdapter: async (adapter, files) =>
+      void (await call({ name: 'load adapter', adapter, files })),
+    dropAdapter: async (adapter) => void (await call({ name: 'drop adapter', adapter })),
     async close() {
       if (!death) {
         // A thread that does not answer is ended all the same.

@@ -366,6 +366,9 @@ function engineOf(
       return alive(() => calls.detokenize(handle, ids, skipSpecial));
     },
     stats: async () => alive(() => calls.stats(handle)),
+    loadAdapter: async (name, { config, tensors }) =>
+      alive(() => calls.adapterLoad(handle, name, config, tensors)),
+    dropAdapter: async (name) => alive(() => calls.adapterDrop(handle, name)),
     async close() {
       if (!death) {
         end(new OcelliError(500, 'engine_closed', 'the engine was closed'));

@@ -4,6 +4,7 @@
 import type { Compute, CoreEvent, OpenOptions } from '../abi/calls.ts';
 import type { VariantName } from '../abi/variants.ts';
 import type { OcelliError, PlainError } from '../errors.ts';
+import type { AdapterFiles } from '../weights/adapter_files.ts';
 import type { PlainSourceOptions } from '../weights/download_options.ts';
 import type { LoadProgress } from '../weights/progress.ts';
 import type { ShardInfo } from '../weights/source.ts';
@@ -54,6 +55,8 @@ export interface Engine {
   tokenize(text: string, addedTokens: boolean): Promise<number[]>;
   detokenize(ids: readonly number[], skipSpecial: boolean): Promise<string>;
   stats(): Promise<unknown>;
+  loadAdapter(name: string, files: AdapterFiles): Promise<void>;
+  dropAdapter(name: string): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -92,6 +95,8 @@ export type ThreadCall =
   | { name: 'tokenize'; text: string; addedTokens: boolean }
   | { name: 'detokenize'; ids: readonly number[]; skipSpecial: boolean }
   | { name: 'stats' }
+  | { name: 'load adapter'; adapter: string; files: AdapterFiles }
+  | { name: 'drop adapter'; adapter: string }
   | { name: 'loaded' }
   | { name: 'close' };
 

@@ -46,6 +46,9 @@ export function serve(line: Line<FromThread, ToThread>, load?: CoreLoader): void
     if (call.name === 'tokenize') return await theEngine().tokenize(call.text, call.addedTokens);
     if (call.name === 'detokenize') return await theEngine().detokenize(call.ids, call.skipSpecial);
     if (call.name === 'stats') return await theEngine().stats();
+    if (call.name === 'load adapter')
+      return await theEngine().loadAdapter(call.adapter, call.files);
+    if (call.name === 'drop adapter') return await theEngine().dropAdapter(call.adapter);
     if (call.name === 'loaded') return await theEngine().loaded();
     return await engine?.close();
   };

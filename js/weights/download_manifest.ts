@@ -7,6 +7,7 @@ import { ask, type Network, urlOf } from './download_request.ts';
 import { Failure, Tries } from './download_retry.ts';
 import { connectionLost, invalidManifest, manifestMismatch, shownUrl } from './failures.ts';
 import { parseManifest } from './manifest.ts';
+import { joined } from './pieces.ts';
 
 const file = 'manifest.json';
 const manifestBytesMax = 64 << 20;
@@ -97,12 +98,7 @@ async function fetchOnce(
       );
     }
   }
-  const bytes = new Uint8Array(length);
-  let at = 0;
-  for (const piece of pieces) {
-    bytes.set(piece, at);
-    at += piece.length;
-  }
+  const bytes = joined(pieces);
   if (length === 0)
     throw new Failure(connectionLost(file, where, new Error('the answer is empty')));
   try {

@@ -78,11 +78,17 @@ export const stalled = (file: string, where: string, ms: number): OcelliError =>
     file,
   );
 
+const webPageCodes: Record<string, string> = {
+  'manifest.json': 'invalid_manifest',
+  'adapter_config.json': 'invalid_adapter',
+  'adapter_model.safetensors': 'invalid_adapter',
+};
+
 export const webPage = (file: string, where: string, type: string): OcelliError =>
   new OcelliError(
     502,
-    file === 'manifest.json' ? 'invalid_manifest' : 'invalid_shard',
-    `${file}: ${where} sent a web page (${type}); expected the file. Is this the model's folder, or a log-in page?`,
+    webPageCodes[file] ?? 'invalid_shard',
+    `${file}: ${where} sent a web page (${type}); expected the file. Is this the right folder, or a log-in page?`,
     file,
   );
 
@@ -96,6 +102,15 @@ export const wrongLength = (
     502,
     'invalid_shard',
     `${file} has ${found} bytes at ${where}, the manifest says ${expected}`,
+    file,
+  );
+
+/** More than any such file has. */
+export const tooLarge = (file: string, where: string, bytesMax: number): OcelliError =>
+  new OcelliError(
+    502,
+    'download_failed',
+    `${file}: ${where} sends more than ${bytesMax} bytes, the limit`,
     file,
   );
 

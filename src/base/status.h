@@ -25,7 +25,6 @@ namespace ocelli {
   X(kInvalidTokenId, 111, "invalid_token_id", 400)                  \
   X(kUnsupportedFeature, 112, "unsupported_feature", 400)           \
   X(kInvalidAdapter, 113, "invalid_adapter", 400)                   \
-  X(kAdapterMissing, 114, "adapter_not_found", 404)                 \
   X(kInvalidManifest, 200, "invalid_manifest", 500)                 \
   X(kInvalidShard, 201, "invalid_shard", 500)                       \
   X(kShardHashMismatch, 202, "shard_hash_mismatch", 500)            \
@@ -44,6 +43,7 @@ namespace ocelli {
   X(kNotReady, 400, "not_ready", 503)                               \
   X(kStaleHandle, 401, "stale_handle", 500)                         \
   X(kInvalidArgument, 402, "invalid_argument", 500)                 \
+  X(kAdapterMissing, 403, "adapter_not_found", 404)                 \
   X(kInternal, 900, "internal_error", 500)
 
 enum class Status : int32_t {

@@ -103,6 +103,8 @@ export function fakeCore(
     tokenize: (_, text, added) =>
       live(() => [...text].map((c) => c.codePointAt(0) as number).concat(added ? [1] : [0])),
     detokenize: (_, ids) => live(() => String.fromCodePoint(...ids)),
+    adapterLoad: () => live(() => undefined),
+    adapterDrop: () => live(() => undefined),
     mediaPut: (_, bytes) =>
       live(() => {
         core.media.push(bytes);
