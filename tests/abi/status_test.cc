@@ -240,7 +240,7 @@ const std::map<std::string_view, std::function<int32_t()>>& producers() {
       {"invalid_json", [] { return request_status(ordered_json::array()); }},
       {"invalid_value", [] { return request_status(ask("hi", {{"n", 0}})); }},
       {"missing_field", [] { return request_status(ordered_json::object()); }},
-      {"unknown_role", [] { return request_status(with_role("wizard")); }},
+      {"unknown_role", [] { return request_status(with_role("")); }},
       {"context_length_exceeded", [] { return request_status(ask(std::string(99, '7'))); }},
       {"template_error", without_a_control_token},
       {"invalid_image", [] { return media_status("no image"); }},
