@@ -45,7 +45,7 @@ export interface LoadedCore {
 /** Loads the best variant that this host runs, or the one named. */
 export async function loadCore(options: LoadOptions): Promise<LoadedCore> {
   if (options.wasm) {
-    const calls = createCalls(startPlain(options.wasm));
+    const calls = createCalls(roomFor(options.wasm));
     if (!calls.selfTest()) {
       const message = 'the given module computes wrong values here; st-simd128 runs everywhere';
       throw new OcelliError(500, 'no_variant', message);
@@ -62,13 +62,17 @@ export async function loadCore(options: LoadOptions): Promise<LoadedCore> {
   if (options.variant) return await loadNamed(options.variant, options);
   const features = probeFeatures();
   const reasons: string[] = [];
+  let full: NoRoom | undefined;
   for (const variant of variants) {
     // One thread needs no threaded module; the plain one starts faster and needs no helpers.
     if (variant.threads && options.threads === 1) continue;
     const core = await start(variant, features, options);
-    if (typeof core !== 'string') return core;
-    reasons.push(`${variant.name}: ${core}`);
+    // A threaded build reserves all the addresses that it may ever use; another one may still find room.
+    if (core instanceof NoRoom) full ??= core;
+    else if (typeof core !== 'string') return core;
+    else reasons.push(`${variant.name}: ${core}`);
   }
+  if (full) throw full.error;
   if (options.threads === 1) {
     return await loadCore({ ...options, threads: 2 }).then(
       (core) => ({ ...core, threads: 1 }),
@@ -93,18 +97,49 @@ async function loadNamed(name: VariantName, options: LoadOptions): Promise<Loade
     throw new OcelliError(500, 'no_variant', `variant ${name} does not exist; there are ${names}`);
   }
   const core = await start(variant, probeFeatures(), options);
+  if (core instanceof NoRoom) throw core.error;
   if (typeof core !== 'string') return core;
   throw new OcelliError(500, 'no_variant', `variant ${name} cannot run: ${core}`);
+}
+
+/** The host gives no memory to an instance, now. */
+class NoRoom {
+  readonly error: OcelliError;
+  constructor(cause: Error) {
+    const message = `there is no memory for an engine: ${cause.message}`;
+    this.error = new OcelliError(507, 'out_of_memory', message, null, cause);
+  }
+}
+
+/** What `error` says when it is that; throws it otherwise. WebAssembly has a RangeError for it. */
+function noRoom(error: unknown): NoRoom {
+  if ((error as Error | null)?.name === 'RangeError') return new NoRoom(error as Error);
+  throw error;
+}
+
+function roomFor(module: WebAssembly.Module): Instance {
+  try {
+    return startPlain(module);
+  } catch (error) {
+    throw noRoom(error).error;
+  }
 }
 
 /** The started core, or why this variant cannot run here. */
 async function start(
   variant: Variant,
   features: Features,
-  { threads, revectorise = true }: LoadOptions,
-): Promise<LoadedCore | string> {
+  options: LoadOptions,
+): Promise<LoadedCore | NoRoom | string> {
   const reason = unfit(variant, features);
   if (reason) return reason;
+  return await startFit(variant, options).catch(noRoom);
+}
+
+async function startFit(
+  variant: Variant,
+  { threads, revectorise = true }: LoadOptions,
+): Promise<LoadedCore | string> {
   const url = new URL(variant.wasm, packageRoot);
   const wide = revectorise && canRevectorise();
   if (wide) await setRevectorisation(true);

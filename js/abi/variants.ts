@@ -67,8 +67,8 @@ export function probeFeatures(): Features {
     const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
     const isolated = (globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated;
     threads = memory.buffer instanceof SharedArrayBuffer && isolated !== false;
-  } catch {
-    threads = false;
+  } catch (error) {
+    threads = error instanceof RangeError; // it has it, but no addresses for it now
   }
   const simd = WebAssembly.validate(moduleWith(simdBody));
   return { simd, relaxed: simd && WebAssembly.validate(moduleWith(relaxedBody)), threads };
