@@ -21,6 +21,8 @@ export interface WorkerOptions {
   ai: AI;
   /** Ids to list; the loaded model's name by default. The AI has to accept them (AIOptions.models). */
   models?: readonly string[];
+  /** Whether callers may load and unload LoRA adapters, from any folder or URL; false by default. */
+  runtimeAdapters?: boolean;
   /** Who may call; everybody by default. */
   keys?: readonly KeyEntry[] | KeyRing;
   limits?: Partial<WorkerLimits>;
@@ -53,6 +55,8 @@ export function createWorker(options: WorkerOptions): Worker {
   const queue = createQueue(limits, clock);
   const context: WorkerContext = {
     ...{ ai, models, limits, queue, log, clock },
+    runtimeAdapters: options.runtimeAdapters ?? false,
+    adapterRoots: new Map(),
     metrics: createMetrics(),
     version: packageVersion,
     loading: () => loading > 0,

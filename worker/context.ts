@@ -15,6 +15,10 @@ export interface WorkerContext {
   readonly ai: AI;
   /** The ids under which the model is offered; any alias of js/models.ts works besides. */
   readonly models: readonly string[];
+  /** Whether callers may load and unload LoRA adapters. */
+  readonly runtimeAdapters: boolean;
+  /** Where adapters came from, by name. */
+  readonly adapterRoots: Map<string, string>;
   readonly keys: KeyRing;
   readonly limits: WorkerLimits;
   readonly queue: Queue;

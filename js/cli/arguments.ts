@@ -82,6 +82,11 @@ export const commands: Record<string, Command> = {
         value: 'FILE',
         help: 'an image file or URL; may be given several times',
       },
+      adapter: {
+        kind: 'text',
+        value: 'FOLDER|URL',
+        help: 'a LoRA adapter (PEFT) for the language model',
+      },
       system: { kind: 'text', value: 'TEXT', help: 'the system message' },
       'max-tokens': { kind: 'integer', value: 'N', least: 1, help: 'at most so many tokens' },
       temperature: {
@@ -137,6 +142,15 @@ export const commands: Record<string, Command> = {
         kind: 'texts',
         value: 'ID',
         help: "another id of the model; several may be given (its own and hosted services' are known)",
+      },
+      adapter: {
+        kind: 'texts',
+        value: 'NAME=FROM',
+        help: 'a LoRA adapter (PEFT), a folder or URL, as a model of that name; several may be given',
+      },
+      'allow-adapters': {
+        kind: 'flag',
+        help: 'callers may load LoRA adapters from any folder or URL (/v1/load_lora_adapter)',
       },
       'api-key': {
         kind: 'texts',

@@ -6,7 +6,7 @@ import type { Compute, KvFormat } from '../abi/calls.ts';
 import type { VariantName } from '../abi/variants.ts';
 import { badRequest } from '../errors.ts';
 import type { ProgressCallback } from '../weights/progress.ts';
-import type { Given } from './arguments.ts';
+import { type Given, UsageError } from './arguments.ts';
 
 /** The text of a file, or of standard input for "-". */
 export async function readText(file: string): Promise<string> {
@@ -48,6 +48,16 @@ export function aiOf(given: Given, more: AIOptions = {}): AI {
     ...(kv !== undefined && { kv: kv as KvFormat }),
     ...(talkative(given) && { onProgress: progressLine() }),
     ...more,
+  });
+}
+
+/** What --adapter NAME=FROM names; throws a UsageError. */
+export function adaptersIn(given: Given): { name: string; from: string }[] {
+  return given.texts('adapter').map((text) => {
+    const [, name, from] = /^([^=]+)=(.+)$/.exec(text) ?? [];
+    if (name === undefined || from === undefined)
+      throw new UsageError(`--adapter must be NAME=FOLDER or NAME=URL, got ${text}`);
+    return { name, from };
   });
 }
 

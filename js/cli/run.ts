@@ -64,6 +64,14 @@ function figures(prompt: number, { usage, timing }: EngineEvent & { type: 'done'
   return `${prompt} prompt tokens, first token after ${(first / 1000).toFixed(2)} s, ${tokens} tokens${rate}`;
 }
 
+/** The model to ask where a request names none: the adapter of --adapter, loaded, or null. */
+async function adapterOf(ai: AI, given: Given): Promise<string | null> {
+  const from = given.text('adapter');
+  if (from === undefined) return null;
+  await ai.adapters.load('adapter', from);
+  return 'adapter';
+}
+
 async function runPrompt(ai: AI, given: Given, signal: AbortSignal): Promise<number> {
   const images = given.texts('image');
   let prompt = given.operands[0];
@@ -98,7 +106,7 @@ async function runPrompt(ai: AI, given: Given, signal: AbortSignal): Promise<num
     );
   }
   const { extras, end } = watch(given, signal);
-  const stream = await ai.run(null, { ...body, stream: true }, extras);
+  const stream = await ai.run(await adapterOf(ai, given), { ...body, stream: true }, extras);
   let last = '\n';
   for await (const chunk of stream) {
     const text = chunk.choices[0]?.delta.content ?? '';
@@ -144,8 +152,9 @@ function withOptions(text: string, given: Given): { text: string; model: string 
 
 async function runOne(ai: AI, given: Given, request: string, signal: AbortSignal): Promise<number> {
   const { text, model } = withOptions(request, given);
+  const adapter = await adapterOf(ai, given);
   const { extras, end } = watch(given, signal);
-  const answer = await ai.run(model, text, extras);
+  const answer = await ai.run(model ?? adapter, text, extras);
   let failed = false;
   if (answer instanceof Response) {
     const decoder = new TextDecoder();
@@ -163,6 +172,7 @@ async function runOne(ai: AI, given: Given, request: string, signal: AbortSignal
 /** JSON Lines in, JSON Lines out in the same order, several at once. A failed one gives {"error": ...} in its place. */
 async function runMany(ai: AI, given: Given, lines: string, signal: AbortSignal): Promise<number> {
   const bodies = lines.split('\n').filter((line) => line.trim() !== '');
+  const adapter = await adapterOf(ai, given);
   const answers: (string | undefined)[] = [];
   let next = 0;
   let printed = 0;
@@ -171,7 +181,7 @@ async function runMany(ai: AI, given: Given, lines: string, signal: AbortSignal)
   const one = async (index: number): Promise<void> => {
     const { text, model } = withOptions(bodies[index] as string, given);
     try {
-      const answer = await ai.run(model, text, { signal });
+      const answer = await ai.run(model ?? adapter, text, { signal });
       answers[index] = JSON.stringify(answer instanceof Response ? await answer.json() : answer);
     } catch (error) {
       if (signal.aborted || !(error instanceof OcelliError)) throw error;

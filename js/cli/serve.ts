@@ -8,12 +8,13 @@ import { defaultLimits } from '../../worker/limits.ts';
 import { jsonLog } from '../../worker/log.ts';
 import { parseKeys } from '../../worker/schemas.ts';
 import { type Given, UsageError } from './arguments.ts';
-import { aiOf, progressLine, readText, say } from './io.ts';
+import { adaptersIn, aiOf, progressLine, readText, say } from './io.ts';
 
 export async function serve(given: Given): Promise<number> {
   if (given.flag('new-key')) return await showNewKey();
   const keys = await keysOf(given);
   const names = given.texts('name');
+  const adapters = adaptersIn(given);
   const number = (name: string, fallback: number, unit = 1): number =>
     given.number(name) === undefined ? fallback : (given.number(name) as number) * unit;
   const limits = {
@@ -42,6 +43,7 @@ export async function serve(given: Given): Promise<number> {
   const origins = given.texts('origin');
   const worker = createWorker({
     ...{ ai, models: names, keys, limits },
+    runtimeAdapters: given.flag('allow-adapters'),
     ...(!given.flag('quiet') && { log: jsonLog((line) => process.stdout.write(line)) }),
     ...(origins.length > 0 && { origins }),
   });
@@ -55,7 +57,11 @@ export async function serve(given: Given): Promise<number> {
   const ended = endOf(given, server);
   // What cannot be loaded cannot be served.
   const failed = worker.open().then(
-    ({ model }) => {
+    async ({ model }) => {
+      for (const { name, from } of adapters) {
+        await ai.adapters.load(name, from);
+        worker.context.adapterRoots.set(name, from);
+      }
       say(`ready: ${model}`);
       return new Promise<never>(() => undefined);
     },

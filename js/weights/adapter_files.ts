@@ -56,12 +56,11 @@ const shown = (from: string | URL): string => String(from).replace(/[?#].*$/, ''
 type Read = (file: string, bytesMax: number) => Promise<Uint8Array>;
 
 function overNetwork(from: string | URL, fetcher: typeof fetch, options: DownloadOptions): Read {
-  // Mirrors and the manifest's pin are of the model.
-  const { mirrors: _, manifestSha256: __, ...rest } = options;
   const network: Network = {
     mirrors: [modelUrl(from)],
     fetch: fetcher,
-    options: readyOptions(rest),
+    // Mirrors and the manifest's pin are of the model.
+    options: { ...readyOptions({ ...options, mirrors: [] }), manifestSha256: undefined },
     requests: 0,
     ownCache: false,
   };

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AI, AIOptions, ChatCompletion, OcelliError } from '../../js/index.ts';
 import { type FaultyServer, faultyServer, sha256 } from '../weights/faulty_server.ts';
-import { builtPackage, randomModel, removal, variantNames } from './real_model.ts';
+import { builtPackage, ocelli, randomModel, removal, variantNames } from './real_model.ts';
 
 let lib: typeof import('../../js/index.ts');
 let made: Awaited<ReturnType<typeof randomModel>>;
@@ -123,6 +123,22 @@ it('does not stay when it was refused', async () => {
   expect(await one.adapters.list()).toEqual([]);
   await one.adapters.load('wrong', folderOf('all'));
   expect((await one.run('wrong', body)).model).toBe('wrong');
+});
+
+it('is an option of the command', async () => {
+  const words = ['run', '--model', made.model, '--context', '512'];
+  const asked = async (...more: string[]) =>
+    JSON.parse(
+      (await ocelli([...words, ...more, '--request', '-'], JSON.stringify(body))).out,
+    ) as ChatCompletion;
+  const one = ai();
+  await one.adapters.load('adapter', folderOf('some'));
+  const expected = said(await one.run('adapter', body));
+  expect(said(await asked('--adapter', folderOf('some')))).toEqual(expected);
+  expect(said(await asked())).not.toEqual(expected);
+  const wrong = await ocelli(['serve', '--model', made.model, '--adapter', 'noplace']);
+  expect(wrong.code).toBe(2);
+  expect(wrong.err).toContain('--adapter must be NAME=FOLDER or NAME=URL, got noplace');
 });
 
 describe('from a server', () => {

@@ -1,9 +1,10 @@
 // Owns which dialects the server speaks, in the order their routes are tried. Called by app.ts.
 import type { Mount } from '../context.ts';
+import { adapters } from './adapters.ts';
 import { azion } from './azion.ts';
 import { gigarouter } from './gigarouter.ts';
 import { openai } from './openai.ts';
 import { segmind } from './segmind.ts';
 import { vllm } from './vllm.ts';
 
-export const mounts: readonly Mount[] = [gigarouter, segmind, openai, azion, vllm];
+export const mounts: readonly Mount[] = [gigarouter, segmind, openai, azion, vllm, adapters];

@@ -43,12 +43,17 @@ export const openai: Mount = (app: App, context: WorkerContext) => {
     await bearer(c, context);
     const { name, most } = await loaded(context);
     const names = context.models.length > 0 ? context.models : name === null ? [] : [name];
-    return c.json({ object: 'list', data: names.map((id) => card(id, context, most)) });
+    const data = names.map((id) => card(id, context, most));
+    for (const id of await adaptersOf(context)) data.push(adapterCard(id, name, context));
+    return c.json({ object: 'list', data });
   });
   app.get('/v1/models/:id{.+}', async (c) => {
     await bearer(c, context);
     const { name, most } = await loaded(context);
-    const id = resolveModel(c.req.param('id'), name ?? '', context.models);
+    const asked = c.req.param('id');
+    if ((await adaptersOf(context)).includes(asked))
+      return c.json(adapterCard(asked, name, context));
+    const id = resolveModel(asked, name ?? '', context.models);
     return c.json(card(id, context, most));
   });
 };
@@ -68,6 +73,16 @@ export async function loaded({
 }: WorkerContext): Promise<{ name: string | null; most: number | null }> {
   const { model, context } = await ai.info();
   return { name: model ?? models[0] ?? null, most: context };
+}
+
+/** None where an endpoint answers in its place: which it has is its own business. */
+async function adaptersOf({ ai }: WorkerContext): Promise<string[]> {
+  return await ai.adapters.list().catch(() => []);
+}
+
+function adapterCard(id: string, base: string | null, context: WorkerContext): object {
+  const root = context.adapterRoots.get(id) ?? id;
+  return { ...card(id, context, null), root, parent: base };
 }
 
 function card(id: string, { created }: WorkerContext, most: number | null): object {
