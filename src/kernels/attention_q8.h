@@ -3,15 +3,15 @@
 // One block of one kv head, head_dim (a multiple of 8) padded to whole groups of 32 channels (C):
 //   k  codes U8 [2, C/4, 8, 4]: byte 4r+j of cell (t, c) = code of key 8t+r, channel 4c+j;
 //      then scales F16 [C/32, 16]: one per group of channels and key
-//   v  codes U8 [C/8, 4, 8, 4]: byte 4r+j of cell (t, s) = code of channel 8t+r, key 4s+j;
+//   v  codes S8 [C/8, 4, 8, 4]: byte 4r+j of cell (t, s) = code of channel 8t+r, key 4s+j;
 //      then scales F16 [16]: one per key
-// value = (code - 128) * scale. Both are tiles of 8 "outputs" as u8 weights are, so the dot
-// products of matmul_q8 serve here: keys are the outputs of the scores, channels those of the mix.
+// A key is (code - 128) * scale, a value code * scale.
 //
-// Arithmetic, per query and 32 keys: the query has 15 bits in groups of 128 channels; score of a
-// key = sum over those of scale_q * (sum over groups of 32 of f32(acc) * scale_k); softmax as in
-// f32; the weights times the keys' v scales become 7 bits with one scale for the 32 keys;
-// out = out * factor + f32(acc) * scale_p. What the bits cost in accuracy: README.md.
+// Arithmetic, per query and 128 keys: the query has 15 bits in groups of 128 channels; score of a
+// key = sum over those of (sum over groups of 32 of f32(acc) * scale_k) * (scale_q * scale);
+// softmax as in f32, sums in key order; the weights times the keys' v scales become 7 bits with one
+// scale for 32 keys; out = out * factor, then + f32(acc) * scale_p for each 32. What the bits cost
+// in accuracy: README.md.
 #pragma once
 
 #include "kernels/attention.h"

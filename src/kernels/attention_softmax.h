@@ -1,5 +1,6 @@
-// The online softmax that all attention kernels share: a running maximum, sum and weighted sum per
-// query, a tile of keys at a time. Surprise: `out` holds the running weighted sum between tiles and
+// The online softmax over f32 and f16 caches: a running maximum, sum and weighted sum per query, a
+// tile of keys at a time; and the queries of a call, which attention over int8 takes too (its
+// softmax is attention_q8.cc's). Surprise: `out` holds the running weighted sum between tiles and
 // is divided at the end.
 #pragma once
 

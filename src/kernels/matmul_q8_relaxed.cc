@@ -54,6 +54,26 @@ OCELLI_INLINE void for_each_nibbles(const uint8_t* const* cells, const int8_t* x
   }
 }
 
+OCELLI_INLINE u32x4 splat_codes(const uint8_t* codes) {
+  return (u32x4)wasm_v128_load32_splat(codes);
+}
+
+// Weights of 7 bits have no sign to misread, and pair sums with them stay below 2 * 127 * 128: they
+// cannot saturate.
+template <int K>
+OCELLI_INLINE void mix_values(const uint8_t* values, const uint8_t* weights, i32x4 (*acc)[2]) {
+#pragma clang loop unroll(full)
+  for (int quad = 0; quad < kKvBlock / 4; ++quad) {
+    const u32x4 low = load<u32x4>(weights + quad * kQuadBytes);
+    const u32x4 high = load<u32x4>(weights + quad * kQuadBytes + 16);
+    for (int k = 0; k < K; ++k) {
+      const i32x4 value = (i32x4)splat_codes(values + quad * kTileQuadBytes + 4 * k);
+      acc[k][0] = relaxed_dot(value, low, acc[k][0]);
+      acc[k][1] = relaxed_dot(value, high, acc[k][1]);
+    }
+  }
+}
+
 // Engines with one instruction for four products and their 32-bit sum, over the whole range of 8
 // bits: u8 codes go in directly, or as code - 128 where bytes are signed.
 template <bool kSigned>
@@ -100,6 +120,43 @@ struct Wide {
       });
       add_dots<R, S, kStride>(bytes, x + 4 * cell, acc);
     }
+  }
+
+  static constexpr int kKeys = 4;
+  static U32x8 pack(U32x8 codes) { return codes; }
+
+  template <int K>
+  OCELLI_INLINE static void score(const uint8_t* keys, const uint8_t* codes, const int32_t* starts,
+                                  i32x4 (*acc)[2]) {
+    i32x4 low[K][2], high[K][2];
+    for (int k = 0; k < K; ++k) {
+      low[k][0] = kSigned ? i32x4{} : load<i32x4>(starts);
+      low[k][1] = kSigned ? i32x4{} : load<i32x4>(starts + 4);
+      high[k][0] = high[k][1] = i32x4{};
+    }
+#pragma clang loop unroll_count(2)
+    for (int c = 0; c < kKeyBlock; c += 4) {
+      const i32x4 low_0 = load<i32x4>(codes), low_1 = load<i32x4>(codes + 16);
+      const i32x4 high_0 = load<i32x4>(codes + 32), high_1 = load<i32x4>(codes + 48);
+      for (int k = 0; k < K; ++k) {
+        u32x4 key = splat_codes(keys + 4 * k);
+        if constexpr (kSigned) key ^= 0x80808080u;
+        low[k][0] = relaxed_dot(low_0, key, low[k][0]);
+        low[k][1] = relaxed_dot(low_1, key, low[k][1]);
+        high[k][0] = relaxed_dot(high_0, key, high[k][0]);
+        high[k][1] = relaxed_dot(high_1, key, high[k][1]);
+      }
+      keys += kTileQuadBytes;
+      codes += 2 * kQuadBytes;
+    }
+    for (int k = 0; k < K; ++k) {
+      for (int h = 0; h < 2; ++h) acc[k][h] = low[k][h] + (high[k][h] << 8);
+    }
+  }
+
+  template <int K>
+  OCELLI_INLINE static void mix(const uint8_t* values, const uint8_t* weights, i32x4 (*acc)[2]) {
+    mix_values<K>(values, weights, acc);
   }
 };
 
@@ -159,6 +216,41 @@ struct Narrow {
       for (int s = 0; s < S; s += 2)
         add_planes<std::min(S, 2), kCells, kStride>(cells + r, x + kStride * s, masks, acc[r] + s);
     }
+  }
+
+  static constexpr int kKeys = 1;
+  static U32x8 pack(U32x8 codes) { return codes; }
+
+  // A key is two nibbles.
+  template <int K>
+  OCELLI_INLINE static void score(const uint8_t* keys, const uint8_t* codes, const int32_t* starts,
+                                  i32x4 (*acc)[2]) {
+    static_assert(K == 1);
+    i16x8 low[2][2] = {}, high[2][2] = {};  // nibbles: of low and high bytes, lanes 0-3 and 4-7
+#pragma clang loop unroll_count(2)
+    for (int c = 0; c < kKeyBlock; c += 4) {
+      const u32x4 key = splat_codes(keys);
+      const v128_t low_key = (v128_t)(key & 0x0f0f0f0fu);
+      const v128_t high_key = (v128_t)((key >> 4) & 0x0f0f0f0fu);
+#pragma clang loop unroll(full)
+      for (int i = 0; i < 4; ++i) {
+        const v128_t query = load<v128_t>(codes + 16 * i);
+        low[i / 2][i % 2] += (i16x8)wasm_i16x8_relaxed_dot_i8x16_i7x16(query, low_key);
+        high[i / 2][i % 2] += (i16x8)wasm_i16x8_relaxed_dot_i8x16_i7x16(query, high_key);
+      }
+      keys += kTileQuadBytes;
+      codes += 2 * kQuadBytes;
+    }
+    for (int h = 0; h < 2; ++h) {
+      const i32x4 low_byte = widen(low[0][h]) + (widen(high[0][h]) << 4);
+      const i32x4 high_byte = widen(low[1][h]) + (widen(high[1][h]) << 4);
+      acc[0][h] = load<i32x4>(starts + 4 * h) + low_byte + (high_byte << 8);
+    }
+  }
+
+  template <int K>
+  OCELLI_INLINE static void mix(const uint8_t* values, const uint8_t* weights, i32x4 (*acc)[2]) {
+    mix_values<K>(values, weights, acc);
   }
 
  private:

@@ -75,6 +75,51 @@ struct Simd128 {
     });
   }
 
+  // Attention's queries as pairs of 15 bits.
+  static constexpr int kKeys = 4;
+  static U32x8 pack(U32x8 codes) {
+    const i16x8 low = (i16x8)codes.low;
+    const u16x8 high = (u16x8)codes.high;
+    return {(u32x4)(((i16x8)(low << 8) >> 8) + (i16x8)(high << 8)),
+            (u32x4)((low >> 8) + (i16x8)(high & 0xff00))};
+  }
+
+  template <int K>
+  OCELLI_INLINE static void score(const uint8_t* keys, const uint8_t* codes, const int32_t* starts,
+                                  i32x4 (*acc)[2]) {
+    for (int k = 0; k < K; ++k) {
+      acc[k][0] = load<i32x4>(starts);
+      acc[k][1] = load<i32x4>(starts + 4);
+    }
+#pragma clang loop unroll(disable)
+    for (int c = 0; c < kKeyBlock; c += 4) {
+      const Pairs low = {load<i16x8>(codes), load<i16x8>(codes + kQuadBytes)};
+      const Pairs high = {load<i16x8>(codes + 16), load<i16x8>(codes + kQuadBytes + 16)};
+      for (int k = 0; k < K; ++k) {
+        const u16x8 bytes = (u16x8)splat_i32(load<int32_t>(keys + 4 * k));
+        const Pairs key = {(i16x8)(bytes & 255), (i16x8)(bytes >> 8)};
+        acc[k][0] += dot(low, key);
+        acc[k][1] += dot(high, key);
+      }
+      keys += kTileQuadBytes;
+      codes += 2 * kQuadBytes;
+    }
+  }
+
+  template <int K>
+  OCELLI_INLINE static void mix(const uint8_t* values, const uint8_t* weights, i32x4 (*acc)[2]) {
+    for (int quad = 0; quad < kKvBlock / 4; ++quad) {
+      const uint8_t* from = weights + quad * kQuadBytes;
+      const Pairs low = load_weights<false>(from, 0), high = load_weights<false>(from + 16, 0);
+      for (int k = 0; k < K; ++k) {
+        const Pairs value =
+            load_pairs(reinterpret_cast<const int8_t*>(values) + quad * kTileQuadBytes + 4 * k);
+        acc[k][0] += dot(low, value);
+        acc[k][1] += dot(high, value);
+      }
+    }
+  }
+
  private:
   // pairs(s, i): inputs i to i + 3 of row s.
   template <bool kIsU4, int R, int S, int kCells, class F>
