@@ -1,7 +1,7 @@
 // Owns a model behind URLs as a source of bytes: its manifest, its shards through the cache or over the network, and what
 // becomes of them. Made by source.ts. Surprise: two threads may each have one for the same model: the engine's asks for the
 // manifest, the one that reads weights for shards; they meet in the cache only.
-import type { OcelliError } from '../errors.ts';
+import { OcelliError } from '../errors.ts';
 import { isCacheError, type Library, openLibrary } from './cache/library.ts';
 import { PartialShard } from './cache/partial.ts';
 import type { StoredFile } from './cache/store.ts';
@@ -9,7 +9,7 @@ import { fetchManifest } from './download_manifest.ts';
 import { readyOptions, type SourceOptions } from './download_options.ts';
 import { DownloadReader } from './download_reader.ts';
 import type { Network } from './download_request.ts';
-import { budgetTooSmall, reasonOf, shownUrl } from './failures.ts';
+import { budgetTooSmall, cacheFull, reasonOf, shownUrl } from './failures.ts';
 import { parseManifest } from './manifest.ts';
 import { DamagedShard } from './settle.ts';
 import {
@@ -26,7 +26,7 @@ export interface DownloadSource extends ShardSource {
   close(): Promise<void>;
   /** What is kept where; null without a cache. */
   library(): Promise<Library | null>;
-  /** Why the cache could not be used, when it could not. */
+  /** Why the cache could not be used, or not for every shard. */
   readonly cacheError: OcelliError | null;
 }
 
@@ -65,6 +65,8 @@ export function downloadSource(
   const open = new Map<number, HandedOut>();
   const rejections = new Map<number, number>();
   let cacheError: OcelliError | null = null;
+  /** For one shard there was no room; there may be for others. */
+  let noRoom: OcelliError | null = null;
   let missing: readonly ShardInfo[] | null = null;
   let closing: Promise<void> | undefined;
   /** What is being let go at this moment. */
@@ -93,7 +95,7 @@ export function downloadSource(
   const source: DownloadSource = {
     library,
     get cacheError() {
-      return cacheError;
+      return cacheError ?? noRoom;
     },
     get parallel() {
       return missing && missing.length === 0 ? 1 : ready.parallel;
@@ -117,9 +119,12 @@ export function downloadSource(
       await letGo(index);
       const there = await cached(null, (found) => found.shard(info));
       if (there) return await hold(index, info, storedReader(there, info), () => null);
-      const claimed = await cached<PartialShard | StoredFile | null>(null, async (found) =>
-        (await found.makeRoom(url, [info])) > 0 ? null : await found.claim(info, signal),
-      );
+      const claimed = await cached<PartialShard | StoredFile | null>(null, async (found) => {
+        const lacking = await found.makeRoom(url, [info]);
+        if (lacking === 0) return await found.claim(info, signal);
+        noRoom ??= cacheFull(found.where, `${shardFile(info)}: ${lacking} more bytes are needed`);
+        return null;
+      });
       if (claimed && !(claimed instanceof PartialShard))
         return await hold(index, info, storedReader(claimed, info), () => null);
       const reader = new DownloadReader(
@@ -153,7 +158,9 @@ export function downloadSource(
       if (!(one.reader instanceof DownloadReader)) return true; // the cache was damaged
       const times = (rejections.get(index) ?? 0) + 1;
       rejections.set(index, times);
-      return times <= Math.max(againLeast, mirrors.length);
+      const again = times <= Math.max(againLeast, mirrors.length);
+      if (!again) await doubt();
+      return again;
     },
 
     close: () => (closing ??= close()),
@@ -164,6 +171,9 @@ export function downloadSource(
     await Promise.all(leaving);
     await cached(undefined, (found) => found.release()).catch(() => undefined);
   };
+
+  /** What the cache knows of the model may be wrong. */
+  const doubt = (): Promise<void> => cached(undefined, (found) => found.doubt(url));
 
   /** A reader that was handed out and is of no use any more: what has come of it stays in the cache. */
   async function letGo(index: number): Promise<void> {
@@ -202,7 +212,10 @@ export function downloadSource(
           return count;
         } catch (error) {
           mine.damaged = error instanceof DamagedShard;
-          if (!mine.damaged) await giveUp();
+          if (!mine.damaged) {
+            if (error instanceof OcelliError) await doubt();
+            await giveUp();
+          }
           throw error;
         }
       },

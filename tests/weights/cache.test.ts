@@ -256,7 +256,51 @@ describe('a full cache', () => {
   });
 });
 
+describe('a quota that is exceeded', () => {
+  const size = 100_000;
+  it.each([
+    ['opfs', 'in this browser (OPFS)'],
+    ['cache-api', 'in the Cache API'],
+  ] as const)(
+    '%s: is told before the first shard, or when it comes to that',
+    async (cache, where) => {
+      const { storage, disk } = fakeOpfs(true);
+      const entries = new FakeCache();
+      vi.stubGlobal('navigator', { storage, locks: new FakeLocks() });
+      vi.stubGlobal('caches', { open: async () => entries });
+      const model = randomShards([size, size]);
+      const server = await serving(model);
+      const keep = (bytes: number): void => void (disk.bytesMax = entries.bytesMax = bytes);
+      keep(1.5 * size);
+      const early = await rejection(pulling(server, '', { cache }));
+      expect(early).toMatchObject({ status: 507, code: 'cache_full' });
+      expect(early.message).toMatch(/has no room for random: \d+ more bytes are needed/);
+      expect(early.message).toContain(where);
+      expect(server.shardRequests()).toEqual([]);
+      // Others take what was free.
+      keep(10 * size);
+      const onProgress = (bytes: number): void => void (bytes >= size && keep(1.5 * size));
+      const late = await rejection(pulling(server, '', { cache, onProgress, parallel: 1 }));
+      expect(late).toMatchObject({ status: 507, code: 'cache_full' });
+      expect(late.message).toContain(where);
+      keep(10 * size);
+      server.sent = 0;
+      await pulling(server, '', { cache });
+      expect(server.sent).toBeLessThanOrEqual(size + model.manifest.length);
+    },
+  );
+});
+
 describe('a folder that cannot be written', () => {
+  // Nobody can make files there, not even root.
+  it.skipIf(process.platform !== 'linux')('is an error for pull that names it', async () => {
+    const server = await serving(randomShards([10]));
+    const error = await rejection(pulling(server, '/sys/kernel'));
+    expect(error).toMatchObject({ status: 500, code: 'cache_unusable' });
+    expect(error.message).toMatch(/^the cache \/sys\/kernel cannot be used \(.*\): E/);
+    expect(server.shardRequests()).toEqual([]);
+  });
+
   it('is an error for pull', async () => {
     const file = join(temporary(), 'a file');
     writeFileSync(file, '');

@@ -11,19 +11,11 @@ import { readAll, type Store } from '../../js/weights/cache/store.ts';
 import { readyOptions } from '../../js/weights/download_options.ts';
 import { DownloadReader } from '../../js/weights/download_reader.ts';
 import { shardFile } from '../../js/weights/source.ts';
+import { dice } from './dice.ts';
 import { FakeCache } from './fake_storage.ts';
 import { type MadeModel, randomShards, sha256 } from './faulty_server.ts';
 
 const seeds = Number(process.env['OCELLI_FUZZ_RUNS'] ?? 500);
-
-/** Numbers that come again with the same seed. */
-function dice(seed: number): (below: number) => number {
-  let state = (seed * 2654435761 + 1) >>> 0;
-  return (below) => {
-    state = (Math.imul(state ^ (state >>> 15), 2246822519) + 374761393) >>> 0;
-    return Math.floor(((state ^ (state >>> 13)) >>> 0) / (2 ** 32 / below));
-  };
-}
 
 class Killed extends Error {}
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AI, AIOptions, LoadProgress, Manifest, OcelliError } from '../../js/index.ts';
 import { builtPackage, randomModel, removal, variantNames } from '../js/real_model.ts';
-import { type MadeModel } from './faulty_server.ts';
+import { type MadeModel, sha256 } from './faulty_server.ts';
 import { atEnd, quick, serving, temporary, verifiedIn } from './fixtures.ts';
 
 let lib: typeof import('../../js/index.ts');
@@ -169,9 +169,34 @@ describe.each(places)('%s', (_, options) => {
     expect(locks()).toEqual([]);
   });
 
-  it('does without a cache that cannot be used', async () => {
+  it.each([
+    ['is too small', { memoryBytesMax: 300_000 }],
+    ['cannot be written', { directory: '/sys/kernel' }],
+  ])('does without a cache that %s', async (_, cache) => {
     const server = await serving(model);
-    const ai = opened(server.url, '', { cache: { memoryBytesMax: 300_000 } });
+    const ai = opened(server.url, '', { cache });
     expect(await answer(ai)).toBe(await answer(opened(made.model, '')));
+  });
+
+  it('asks nobody anything where the manifest is pinned and all is there', async () => {
+    const server = await serving(model);
+    const folder = temporary();
+    const download = { ...options.download, ...quick, manifestSha256: sha256(model.manifest) };
+    const first = opened(server.url, folder, { download });
+    await first.info();
+    await first.close();
+    server.requests.length = 0;
+    expect(await answer(opened(server.url, folder, { download }))).not.toBe('');
+    expect(server.requests).toEqual([]);
+  });
+
+  it('fetches no shard of a model that is too large', async () => {
+    const server = await serving(model);
+    for (const how of [{ memoryBytesMax: 1 << 20 }, { memoryBytesMax: 50 << 20 }]) {
+      const error = await failure(opened(server.url, temporary(), how).info());
+      expect(error).toMatchObject({ code: 'plan_exceeds_memory', status: 507 });
+      expect(error.message).toMatch(/^the model needs \d+ bytes .*the memory holds \d+/);
+    }
+    expect(server.shardRequests()).toEqual([]);
   });
 });

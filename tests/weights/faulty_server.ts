@@ -28,10 +28,16 @@ export interface Fault {
   extra?: number;
   /** Sends another range than was asked for. */
   shiftRange?: number;
+  /** Says that it sends this range, whatever it sends. */
+  saysRange?: string;
+  /** Milliseconds before the answer begins. */
+  delayMs?: number;
 }
 
 export interface Request {
   path: string;
+  /** What stands behind the path: "" or "?...". */
+  search: string;
   file: string;
   range: string | null;
   headers: IncomingMessage['headers'];
@@ -44,6 +50,8 @@ export interface FaultyServer {
   requests: Request[];
   /** Body bytes written. */
   sent: number;
+  /** The same for each file. */
+  sentOf: Map<string, number>;
   /** What happens to a request. */
   fault: (request: Request) => Fault | null | undefined;
   files: Map<string, Uint8Array>;
@@ -62,8 +70,12 @@ export const sha256 = (bytes: Uint8Array): string =>
   createHash('sha256').update(bytes).digest('hex');
 
 /** A model of random bytes; no core would take it, but every loader must. */
-export function randomShards(sizes: readonly number[], name = 'random'): MadeModel {
-  const shards = sizes.map((size) => new Uint8Array(randomBytes(size)));
+export function randomShards(
+  sizes: readonly number[],
+  name = 'random',
+  bytesOf: (size: number) => Uint8Array = randomBytes,
+): MadeModel {
+  const shards = sizes.map((size) => new Uint8Array(bytesOf(size)));
   const info = {
     format: 'ocelli',
     version: 1,
@@ -86,16 +98,20 @@ export function randomShards(sizes: readonly number[], name = 'random'): MadeMod
 export async function faultyServer(files: Map<string, Uint8Array>): Promise<FaultyServer> {
   const counts = new Map<string, number>();
   const server = createServer((request, response) => {
-    const path = new URL(request.url ?? '/', 'http://host').pathname;
+    const { pathname: path, search } = new URL(request.url ?? '/', 'http://host');
     const file = path.split('/').at(-1) ?? '';
     const nth = counts.get(file) ?? 0;
     counts.set(file, nth + 1);
     const { headers } = request;
-    const one = { path, file, range: headers.range ?? null, headers, nth };
+    const one = { path, search, file, range: headers.range ?? null, headers, nth };
     self.requests.push(one);
     const fault = self.fault(one) ?? {};
     response.on('error', () => undefined);
-    void answer(request, response, self.files.get(file), fault, (bytes) => (self.sent += bytes));
+    const count = (bytes: number): void => {
+      self.sent += bytes;
+      self.sentOf.set(file, (self.sentOf.get(file) ?? 0) + bytes);
+    };
+    void answer(request, response, self.files.get(file), fault, count);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
@@ -103,6 +119,7 @@ export async function faultyServer(files: Map<string, Uint8Array>): Promise<Faul
     url: `http://127.0.0.1:${port}/model/`,
     requests: [],
     sent: 0,
+    sentOf: new Map(),
     fault: () => null,
     files,
     shardRequests: () => self.requests.filter(({ file }) => file.endsWith('.safetensors')),
@@ -121,6 +138,7 @@ async function answer(
   fault: Fault,
   count: (bytes: number) => void,
 ): Promise<void> {
+  if (fault.delayMs) await new Promise((resolve) => setTimeout(resolve, fault.delayMs));
   if (fault.status !== undefined) {
     response.writeHead(fault.status, { 'content-type': 'text/plain', ...fault.headers });
     response.end(fault.body ?? 'no');
@@ -156,7 +174,7 @@ async function answer(
     'content-type': 'application/octet-stream',
     ...(etag !== null && { etag }),
     ...(ranged
-      ? { 'content-range': `bytes ${from}-${total - 1}/${total}` }
+      ? { 'content-range': fault.saysRange ?? `bytes ${from}-${total - 1}/${total}` }
       : { 'accept-ranges': 'bytes' }),
     ...(fault.endAfter === undefined && { 'content-length': String(length) }),
     ...fault.headers,

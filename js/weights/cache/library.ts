@@ -89,6 +89,14 @@ export class Library {
     await this.#store.put(recordName(record.url), text.encode(JSON.stringify(whole)));
   }
 
+  /** Its shards cannot be had: the manifest may be what is wrong, so the next start fetches it anew. */
+  async doubt(url: string): Promise<void> {
+    const record = await this.record(url);
+    if (!record?.etag) return;
+    const doubted: ModelRecord = { ...record, etag: null };
+    await this.#store.put(recordName(url), text.encode(JSON.stringify(doubted)));
+  }
+
   /** Until release(): the model is not removed to make room for others. */
   async hold(url: string): Promise<void> {
     this.#using = url;
