@@ -145,7 +145,11 @@ async function expectRest(server: FaultyServer, folder: string, model: MadeModel
 
 async function run(seed: number): Promise<void> {
   const random = dice(seedOf('run', seed));
-  const noise = (size: number): Uint8Array => Uint8Array.from({ length: size }, () => random(256));
+  const noise = (size: number): Uint8Array => {
+    const bytes = new Uint8Array(size);
+    for (let at = 0; at < size; at++) bytes[at] = random(256);
+    return bytes;
+  };
   const sizes = Array.from(
     { length: 1 + random(4) },
     () => 1 + random([50, 3000, 40_000][random(3)]!),

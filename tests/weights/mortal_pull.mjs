@@ -42,7 +42,7 @@ for (const name of ['write', 'truncate', 'datasync']) {
 }
 syncBuiltinESMExports();
 
-const { pull } = await import('../../build/js/index.js');
+const { pull } = await import('../../build/js/weights/pull.js');
 try {
   const pulled = await pull(url, options);
   console.log(JSON.stringify({ pulled, changes }));
