@@ -10,7 +10,8 @@ namespace ocelli {
 inline constexpr int kStepRowsMax = 256;       // token rows in one step
 inline constexpr int kPrefillRowsShared = 64;  // of them, prompt rows while others are streaming
 inline constexpr int kParkedSlices = 8;  // of that many rows, computed as far as weights have come
-inline constexpr int kWarmPasses = 4;    // of the first layer, by turns for some rows and for one
+inline constexpr int kLoadingStepWork = 256;  // rows x layers in a step while weights are coming
+inline constexpr int kWarmPasses = 4;  // of the first layer, by turns for some rows and for one
 inline constexpr int kWarmRows = 16;
 inline constexpr int kWarmVisionPasses = 2;  // of a picture of four tokens through the first block
 inline constexpr int64_t kVisionStepWork = 4'000'000'000;  // multiply-adds of vision work in a step

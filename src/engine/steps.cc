@@ -1,7 +1,8 @@
 // Scheduler's steps of text: begun, run as far as weights have come, parked, ended. Scheduler::step
 // calls text_work. Surprise: once the weights are there nothing is ever parked, and a step begins
 // and ends in one call; while they come, up to kParkedSlices wait, in their order, and the first to
-// begin is the first to end.
+// begin is the first to end. Then a call computes little, a layer of a full slice: the caller has
+// to commit what has come, and to make room for what comes next.
 #include <algorithm>
 #include <utility>
 
@@ -37,7 +38,7 @@ bool Scheduler::text_work(bool shared) {
 
 // Another step may only begin when it could be parked, too.
 bool Scheduler::make_room_to_park() {
-  if (weights_.has_head()) {
+  if (weights_.complete()) {
     parked_.clear();
     return true;
   }
@@ -82,7 +83,9 @@ void Scheduler::run_step(size_t place) {
   // A sequence that goes on in a later slice has a longer table by now, perhaps elsewhere.
   for (size_t i = 0; i < runs_.size(); ++i) row_runs_[i].blocks = runs_[i].sequence->blocks.data();
   const int layer = decoder_.next_layer();
-  const bool whole = decoder_.advance(row_runs_, kv_, logit_rows_);
+  const int layers_max =
+      weights_.complete() ? config_.text.layers : std::max(1, kLoadingStepWork / rows_);
+  const bool whole = decoder_.advance(row_runs_, kv_, logit_rows_, layers_max);
   stats_.layers += decoder_.next_layer() - layer;
   if (!whole || place > 0) {  // steps end in their order
     exchange(parked_[parked_count_]);

@@ -202,10 +202,11 @@ void Decoder::note_runs(std::span<const RowRun> runs) {
   }
 }
 
-bool Decoder::advance(std::span<const RowRun> runs, KvPool& kv, std::span<const int> logit_rows) {
+bool Decoder::advance(std::span<const RowRun> runs, KvPool& kv, std::span<const int> logit_rows,
+                      int layers_max) {
   note_runs(runs);
-  for (; layer_ < config_->layers; ++layer_) {
-    if (!weights_->has_layer(layer_)) return false;
+  for (int end = layer_ + layers_max; layer_ < config_->layers; ++layer_) {
+    if (layer_ == end || !weights_->has_layer(layer_)) return false;
     layer(layer_, rows_, runs, kv);
   }
   if (logit_rows.empty()) return true;

@@ -49,10 +49,11 @@ class Decoder {
 
   // A step of rows [0, rows).
   void begin(int rows);
-  // Runs the layers whose weights are there, storing keys and values, and after the last one
-  // computes logits for `logit_rows` (ascending). True when that is done; otherwise call again,
-  // with the same runs, when more weights have come.
-  bool advance(std::span<const RowRun> runs, KvPool& kv, std::span<const int> logit_rows);
+  // Runs the layers whose weights are there, at most `layers_max`, storing keys and values, and
+  // after the last one computes logits for `logit_rows` (ascending). True when that is done;
+  // otherwise call again, with the same runs, while can_advance(next_layer()).
+  bool advance(std::span<const RowRun> runs, KvPool& kv, std::span<const int> logit_rows,
+               int layers_max);
   int next_layer() const { return layer_; }
   // Whether advance() would do anything for rows that come to `layer` next.
   bool can_advance(int layer) const;

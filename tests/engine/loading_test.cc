@@ -216,6 +216,23 @@ TEST(Loading, TheFirstLayersRunBeforeTheLastShardIsThere) {
   EXPECT_EQ(ocelli_ready(engine.handle()), static_cast<int32_t>(Status::kNotReady));
 }
 
+TEST(Loading, StepsAreShortUntilAllWeightsAreThere) {
+  EngineDriver engine = fresh();
+  place(engine, [](const std::string& holds) { return holds != "vision"; });
+  std::vector<Reply> replies{engine.open(ask(std::string(700, '7')), "")};
+  for (int layers = 1; layers < 3 * kLayers; ++layers) {
+    EXPECT_NE(engine.step_state(replies), kWaiting);
+    EXPECT_EQ(stats(engine)["layers"], layers);  // one layer of a slice at a time
+  }
+  place(engine, [](const std::string& holds) { return holds == "vision"; });
+  engine.finish(replies);
+  EXPECT_EQ(replies[0].choices.at(0).token_ids.size(), 8u);
+  const auto layers = stats(engine)["layers"].get<int64_t>();
+  replies[0] = engine.open(ask(std::string(200, '8')), "");
+  engine.step_state(replies);
+  EXPECT_EQ(stats(engine)["layers"], layers + kLayers);
+}
+
 TEST(Loading, SaysThatRequestsWaitForWeights) {
   EngineDriver engine = fresh();
   place(engine, tokenizer);
