@@ -93,6 +93,10 @@ const parts = {
     const { node_relaxed } = await build([...all, 'js']).then(() => setup(['tests']));
     return vitest(node_relaxed, rest);
   },
+  clients: async () => {
+    await build([hostVariant(), 'js'], ['ocelli']);
+    return vitest(process.execPath, runnable, ['--config', 'tests/clients/vitest.config.mjs']);
+  },
   runtimes: async () => {
     // What is packed, without the C++ tests.
     await build([...all, 'js'], ['ocelli']);

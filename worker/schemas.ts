@@ -14,6 +14,9 @@ export function valid<T>(schema: z.ZodType<T>, value: unknown): T {
   throw badRequest('invalid_value', place ? `${place}: ${message}` : message, place || null);
 }
 
+/** The schemas that have a name in the OpenAPI document. */
+export const shapes = z.registry<{ id: string }>();
+
 const maybe = <T extends z.ZodType>(schema: T) => schema.nullish();
 const tokenId = z.int().min(0);
 
@@ -25,9 +28,9 @@ const imagePart = z.looseObject({
     detail: z.string().optional(),
   }),
 });
-const contentPart = z.union([textPart, imagePart, z.looseObject({ type: z.string() })]).meta({
-  id: 'ContentPart',
-});
+const contentPart = z
+  .union([textPart, imagePart, z.looseObject({ type: z.string() })])
+  .register(shapes, { id: 'ContentPart' });
 
 const toolCall = z
   .looseObject({
@@ -35,7 +38,7 @@ const toolCall = z
     type: z.literal('function'),
     function: z.looseObject({ name: z.string(), arguments: z.string() }),
   })
-  .meta({ id: 'ToolCall' });
+  .register(shapes, { id: 'ToolCall' });
 
 const message = z
   .looseObject({
@@ -45,7 +48,7 @@ const message = z
     tool_call_id: z.string().optional(),
     name: z.string().optional(),
   })
-  .meta({ id: 'Message' });
+  .register(shapes, { id: 'Message' });
 
 const tool = z
   .looseObject({
@@ -57,7 +60,7 @@ const tool = z
       strict: maybe(z.boolean()),
     }),
   })
-  .meta({ id: 'Tool' });
+  .register(shapes, { id: 'Tool' });
 
 /** A chat-completions body. Unknown keys are accepted. */
 export const chatBody = z
@@ -110,7 +113,7 @@ export const chatBody = z
     ),
     return_token_ids: maybe(z.boolean()),
   })
-  .meta({ id: 'ChatCompletionRequest' });
+  .register(shapes, { id: 'ChatCompletionRequest' });
 
 const usage = z
   .object({
@@ -119,7 +122,7 @@ const usage = z
     completion_tokens: z.int(),
     prompt_tokens_details: z.null().optional(),
   })
-  .meta({ id: 'Usage' });
+  .register(shapes, { id: 'Usage' });
 const finishReason = z.enum(['stop', 'length', 'tool_calls', 'abort']).nullable();
 const logprobs = z.looseObject({ content: z.array(z.looseObject({})) }).nullable();
 const stopReason = z.union([z.string(), z.int()]).nullable();
@@ -147,7 +150,7 @@ export const chatReply = z
     usage,
     prompt_logprobs: z.array(z.unknown()).nullable(),
   })
-  .meta({ id: 'ChatCompletion' });
+  .register(shapes, { id: 'ChatCompletion' });
 
 export const chatChunk = z
   .looseObject({
@@ -166,7 +169,7 @@ export const chatChunk = z
     ),
     usage: usage.optional(),
   })
-  .meta({ id: 'ChatCompletionChunk' });
+  .register(shapes, { id: 'ChatCompletionChunk' });
 
 const errorFields = {
   message: z.string(),
@@ -176,7 +179,7 @@ const errorFields = {
 };
 export const errorReply = z
   .looseObject({ object: z.literal('error'), ...errorFields, error: z.object(errorFields) })
-  .meta({ id: 'Error' });
+  .register(shapes, { id: 'Error' });
 
 export const modelCard = z
   .looseObject({
@@ -189,10 +192,10 @@ export const modelCard = z
     max_model_len: z.int().nullable(),
     permission: z.array(z.looseObject({})),
   })
-  .meta({ id: 'Model' });
+  .register(shapes, { id: 'Model' });
 export const modelList = z
   .object({ object: z.literal('list'), data: z.array(modelCard) })
-  .meta({ id: 'ModelList' });
+  .register(shapes, { id: 'ModelList' });
 
 export const tokenizePrompt = z.looseObject({
   model: maybe(z.string()),
@@ -207,14 +210,18 @@ export const tokenizeChat = z.looseObject({
   continue_final_message: maybe(z.boolean()),
 });
 /** A prompt where there is one, else the messages of a chat. */
-export const tokenizeBody = z.union([tokenizePrompt, tokenizeChat]).meta({ id: 'TokenizeRequest' });
+export const tokenizeBody = z
+  .union([tokenizePrompt, tokenizeChat])
+  .register(shapes, { id: 'TokenizeRequest' });
 export const tokenizeReply = z
   .object({ count: z.int(), max_model_len: z.int().nullable(), tokens: z.array(tokenId) })
-  .meta({ id: 'TokenizeReply' });
+  .register(shapes, { id: 'TokenizeReply' });
 export const detokenizeBody = z
   .looseObject({ model: maybe(z.string()), tokens: z.array(tokenId) })
-  .meta({ id: 'DetokenizeRequest' });
-export const detokenizeReply = z.object({ prompt: z.string() }).meta({ id: 'DetokenizeReply' });
+  .register(shapes, { id: 'DetokenizeRequest' });
+export const detokenizeReply = z
+  .object({ prompt: z.string() })
+  .register(shapes, { id: 'DetokenizeReply' });
 
 const keyEntry = z.strictObject({
   name: z.string().min(1),

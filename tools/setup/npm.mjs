@@ -48,14 +48,19 @@ export async function relaxedNode(prefix) {
 }
 
 /** Installs the development packages of package-lock.json, when it has changed since the last time. */
-export async function nodeModules() {
-  const lock = join(root, 'package-lock.json');
-  const stamp = join(root, 'node_modules', '.ocelli-lock.json');
+export function nodeModules() {
+  return installLocked(root, 'npm packages');
+}
+
+/** Installs what `folder`/package-lock.json pins, when it has changed since the last time. */
+export async function installLocked(folder, title) {
+  const lock = join(folder, 'package-lock.json');
+  const stamp = join(folder, 'node_modules', '.ocelli-lock.json');
   const same = existsSync(stamp) && readFileSync(stamp).equals(readFileSync(lock));
   if (same) return;
-  await step('npm packages', async () => {
-    await run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: root });
-    mkdirSync(join(root, 'node_modules'), { recursive: true });
+  await step(title, async () => {
+    await run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: folder });
+    mkdirSync(join(folder, 'node_modules'), { recursive: true });
     copyFileSync(lock, stamp);
   });
 }

@@ -2,9 +2,10 @@
 import type { Mount } from '../context.ts';
 import { adapters } from './adapters.ts';
 import { azion } from './azion.ts';
+import { docs } from './docs.ts';
 import { gigarouter } from './gigarouter.ts';
 import { openai } from './openai.ts';
 import { segmind } from './segmind.ts';
 import { vllm } from './vllm.ts';
 
-export const mounts: readonly Mount[] = [gigarouter, segmind, openai, azion, vllm, adapters];
+export const mounts: readonly Mount[] = [gigarouter, segmind, openai, azion, vllm, adapters, docs];
