@@ -1,5 +1,4 @@
-// Starts `ocelli serve` with the embedded model on a port of its own, as people do. Used by the suites of this folder and
-// tests/worker/serve.test.ts.
+// Starts `ocelli serve` with the embedded model on a port of its own, as people do. Used by the suites of this folder.
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 
