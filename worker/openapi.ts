@@ -49,8 +49,13 @@ const place = '#/components/schemas/';
 function refTo(schema: z.ZodType): object {
   const id = shapes.get(schema)?.id;
   if (id !== undefined) return { $ref: `${place}${id}` };
-  const { $schema: _, ...plain } = z.toJSONSchema(schema, { io: 'input' });
-  return plain;
+  return bare(z.toJSONSchema(schema, { io: 'input' }));
+}
+
+/** A schema without what says where it is from. */
+function bare(schema: object): object {
+  const kept = Object.entries(schema).filter(([key]) => key !== '$schema' && key !== '$id');
+  return Object.fromEntries(kept);
 }
 
 function described({ body, example, reply, errors = [], ...operation }: Operation): object {
@@ -112,7 +117,7 @@ export function openapiDocument(operations: readonly Operation[], version: strin
     paths,
     components: {
       schemas: Object.fromEntries(
-        Object.entries(schemas).map(([id, { $schema: _, $id: __, ...schema }]) => [id, schema]),
+        Object.entries(schemas).map(([id, schema]) => [id, bare(schema)]),
       ),
       securitySchemes: { key: { type: 'http', scheme: 'bearer' } },
     },

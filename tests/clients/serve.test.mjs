@@ -60,8 +60,8 @@ it('looks at what an image is, not at what its server says', async () => {
 });
 
 it('lets a stream finish when it is told to end, and refuses what comes', async () => {
-  const server = await startServer();
-  const body = { messages, stream: true, ignore_eos: true, max_tokens: 400 };
+  const server = await startServer(['--drain', '3600']);
+  const body = { messages, stream: true, ignore_eos: true, max_tokens: 100 };
   const reply = await ask(server, body);
   const reader = reply.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = (await reader.read()).value;
