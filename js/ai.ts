@@ -59,6 +59,11 @@ export interface AIOptions extends EngineChoice {
   download?: DownloadOptions;
   /** Where its shards are kept, so that they are fetched once; 'auto' by default: what the host has. */
   cache?: CacheChoice;
+  /**
+   * The folder with the package's `build` and `models`, for programs bundled into one file: there the module, the workers and
+   * the embedded model are found. For all AIs of this program.
+   */
+  files?: string | URL;
   /** Used for weights and images; globalThis.fetch by default. */
   fetch?: typeof fetch;
   /** Used for images in its place: a server checks where they come from. */
@@ -254,7 +259,8 @@ export function coreOptions(options: AIOptions): Omit<OpenOptions, 'threads'> {
 
 /** Where the model's bytes come from, and whether the caller named it (else it is the caller's own source). */
 export function sourceOf(options: AIOptions): { source: ShardSource; named: boolean } {
-  const { model = demoModel } = options;
+  // Not demoModel itself: the package may have been placed elsewhere since.
+  const { model = new URL('models/demo/container/', packageRoot) } = options;
   if (typeof model !== 'string' && !(model instanceof URL)) return { source: model, named: false };
   const { cache, download } = options;
   const how = { ...download, ...(cache !== undefined && { cache }) };
@@ -275,7 +281,7 @@ async function openFor(options: AIOptions, signal: AbortSignal): Promise<Engine>
   try {
     // A fetch of the caller's cannot cross into the worker; then the bytes are read on this side.
     const { source, named } = sourceOf(options);
-    if (named && /^https?:/i.test(String(options.model ?? demoModel)))
+    if (named && /^https?:/i.test(String(options.model ?? packageRoot)))
       void askToPersist(options.cache);
     const { onProgress } = options;
     return inWorker

@@ -15,21 +15,29 @@ const here: string = import.meta.url || 'file:///js/host.js';
 const fromSource = here.endsWith('.ts');
 
 /** The package's root folder: above js/, or above build/js/. */
-export const packageRoot: URL = new URL(fromSource ? '../' : '../../', here);
+export let packageRoot: URL = new URL(fromSource ? '../' : '../../', here);
 
 /** The script of the engine's thread. From source it is the built one: a Worker cannot be given TypeScript. */
-export const threadScript: URL = fromSource
+export let threadScript: URL = fromSource
   ? new URL('../build/js/thread/entry.js', here)
   : import.meta.url
     ? new URL('./thread/entry.js', import.meta.url)
     : new URL('./thread/entry.js', here);
 
 /** The script of the thread that reads weights; the same way, so that bundlers see the name. */
-export const loaderScript: URL = fromSource
+export let loaderScript: URL = fromSource
   ? new URL('../build/js/thread/loader_entry.js', here)
   : import.meta.url
     ? new URL('./thread/loader_entry.js', import.meta.url)
     : new URL('./thread/loader_entry.js', here);
+
+/** Says where the package's root lies for a program that is bundled into one file, whose own place says nothing of it. */
+export function placePackage(folder: string | URL): void {
+  const page = typeof document === 'object' ? document.baseURI : undefined;
+  packageRoot = new URL(String(folder).replace(/\/?$/, '/'), page ?? here);
+  threadScript = new URL('build/js/thread/entry.js', packageRoot);
+  loaderScript = new URL('build/js/thread/loader_entry.js', packageRoot);
+}
 
 interface NodeModules {
   'node:fs/promises': typeof import('node:fs/promises');

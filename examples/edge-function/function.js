@@ -1,10 +1,11 @@
 // The smallest edge function: it is written for the hosted platform's Azion.AI.run and runs unchanged on ours. The
-// platform compiles the module; the weights come from a URL, since there is no file system.
+// platform compiles the module; the weights come from a URL, since there is no file system. Where the model does not fit, an
+// endpoint answers, if the environment names one.
 import wasm from 'ocelli/wasm/st-simd128/ocelli.wasm';
-import { install } from 'ocelli';
+import { environmentOptions, install } from 'ocelli';
 
 export function setUp(modelUrl) {
-  install({ wasm, model: modelUrl });
+  install({ wasm, model: modelUrl, ...environmentOptions() });
 }
 
 export default {

@@ -15,6 +15,13 @@ const ocelli :Workerd.Worker = (
     (name = "worker.js", esModule = embed "worker.js"),
     (name = "ocelli.wasm", wasm = embed "ocelli.wasm"),
   ],
-  bindings = [(name = "MODEL", fromEnvironment = "MODEL")],
+  bindings = [
+    (name = "MODEL", fromEnvironment = "MODEL"),
+    # Null where they are not set.
+    (name = "OCELLI_ENGINE", fromEnvironment = "OCELLI_ENGINE"),
+    (name = "OCELLI_REMOTE_URL", fromEnvironment = "OCELLI_REMOTE_URL"),
+    (name = "OCELLI_REMOTE_API_KEY", fromEnvironment = "OCELLI_REMOTE_API_KEY"),
+    (name = "OCELLI_REMOTE_MODEL", fromEnvironment = "OCELLI_REMOTE_MODEL"),
+  ],
   compatibilityDate = "2026-11-01",
 );

@@ -2,6 +2,7 @@
 // `remote` alone means 'auto', so that one option is all that a program needs to run where the model does not fit.
 import { type AI, type AIOptions, createAI } from '../ai.ts';
 import { badRequest } from '../errors.ts';
+import { placePackage } from '../host.ts';
 import { askingFor, autoAI } from './auto.ts';
 import { remoteAI } from './remote_ai.ts';
 
@@ -9,7 +10,8 @@ const engines: readonly unknown[] = ['local', 'remote', 'auto'];
 
 /** Throws a BadRequestError for options that cannot be. */
 export function chooseAI(options: AIOptions): AI {
-  const { remote, engine = remote ? 'auto' : 'local' } = options;
+  const { remote, engine = remote ? 'auto' : 'local', files } = options;
+  if (files !== undefined) placePackage(files);
   if (!engines.includes(engine)) {
     const message = `engine must be "local", "remote" or "auto", got ${JSON.stringify(engine)}`;
     throw badRequest('invalid_value', message, 'engine');

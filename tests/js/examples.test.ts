@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { ChatCompletionChunk } from '../../js/index.ts';
+import { dataOf, events, pieces, startStub } from '../remote/stub.ts';
 import { node, randomModel, removal, root } from './real_model.ts';
 
 let model = '';
@@ -61,6 +62,27 @@ it.each([
     return chunk.choices[0]?.delta.content ?? '';
   });
   expect(said.join('')).toMatch(/Paris/);
+});
+
+it('examples/edge-function answers from an endpoint when the environment names one, unchanged', async () => {
+  const stub = await startStub();
+  stub.script(pieces([events(dataOf(['From ', 'there.'], false))]));
+  const variables = { OCELLI_ENGINE: 'remote', OCELLI_REMOTE_URL: stub.url };
+  Object.assign(process.env, variables);
+  try {
+    const ended = await node([join(root, 'examples/edge-function/try.mjs')]);
+    expect(ended).toMatchObject({ code: 0, err: '' });
+    const served = events(dataOf(['From ', 'there.'], false));
+    const id = 'qwen-qwen25-vl-3b-instruct-awq';
+    const head = '200 text/event-stream; charset=utf-8\n';
+    expect(ended.out).toBe(head + served.replaceAll('"served"', `"${id}"`));
+    expect(stub.seen.map(({ path, json }) => [path, json['model']])).toEqual([
+      ['/v1/chat/completions', id],
+    ]);
+  } finally {
+    for (const name of Object.keys(variables)) delete process.env[name];
+    await stub.close();
+  }
 });
 
 it('models/demo/show.mjs shows a description, boxes and a tool call', async () => {

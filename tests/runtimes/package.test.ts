@@ -1,6 +1,15 @@
 // The package as a user gets it: what is in the tarball, and that an empty project can import it, type-check against it
 // and run its command. Surprise: types are checked without skipLibCheck, once as Node resolves and once as bundlers do.
-import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { found, program, root } from './runtime.ts';
@@ -49,8 +58,9 @@ describe('the tarball', () => {
 });
 
 const usage = `
-import { type AI, type ChatCompletion, createAI, OcelliError, run } from 'ocelli';
-import 'ocelli/azion';
+import { type AI, type ChatCompletion, createAI, environmentOptions, OcelliError, run } from 'ocelli';
+import { installAzion } from 'ocelli/azion';
+import { type Manifest, openCache, parseManifest, pull, sourceFrom } from 'ocelli/weights';
 import { createWorker } from 'ocelli/worker';
 const ai: AI = createAI({ threads: 1 });
 const messages = [{ role: 'user', content: 'Who are you?' }];
@@ -60,8 +70,51 @@ const text: string | null | undefined = whole.choices[0]?.message.content;
 const hosted = await Azion.AI.run('qwen-qwen25-vl-3b-instruct-awq', { messages });
 const reply: Response = await createWorker({ ai }).fetch(new Request('http://here/health'));
 export { text, hosted, reply, OcelliError };
+const elsewhere = createAI({ remote: { url: 'https://host/v1', apiKey: 'K' }, engine: 'remote' });
+const where: string | null = (await elsewhere.info()).model;
+installAzion({ ...environmentOptions(), engine: 'local' });
+const manifest: Manifest = parseManifest(await sourceFrom('/model').manifest());
+const kept: number = (await pull('https://host/model/', { cache: 'memory' })).bytes;
+export { where, manifest, kept, openCache };
+// @ts-expect-error an endpoint needs an address
+createAI({ remote: {} });
 // @ts-expect-error threads is a number
 createAI({ threads: 'two' });
+`;
+
+// A server of the container and of one answer, both asked by the package in the same program.
+const subpaths = `
+import { createReadStream } from 'node:fs';
+import { createServer } from 'node:http';
+import { openCache, parseManifest, pull, sourceFrom } from 'ocelli/weights';
+import { installAzion } from 'ocelli/azion';
+const [folder, home] = process.argv.slice(2);
+const container = home + '/models/demo/container/';
+const message = { role: 'assistant', content: 'From there.' };
+const server = createServer((request, response) => {
+  if (request.method === 'POST') response.end(JSON.stringify({ choices: [{ index: 0, message }] }));
+  else if (request.url === '/v1/models') response.writeHead(404).end();
+  else createReadStream(container + request.url).pipe(response);
+});
+await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+const url = 'http://127.0.0.1:' + server.address().port;
+const { shards } = parseManifest(await sourceFrom(container).manifest());
+const cache = { directory: folder };
+const first = await pull(url, { cache });
+const again = await pull(url, { cache });
+const cached = (await (await openCache(cache)).list()).map(({ name }) => name);
+const ai = installAzion({ engine: 'remote', remote: { url, model: 'theirs' } });
+const answer = await Azion.AI.run(null, { messages: [{ role: 'user', content: 'Hi' }] });
+console.log(JSON.stringify({
+  shards: shards.length > 0,
+  fetched: first.fetched === first.bytes,
+  again: again.fetched,
+  cached,
+  said: answer.choices[0].message.content,
+  engine: (await ai.info()).engine,
+}));
+server.closeAllConnections();
+server.close();
 `;
 
 describe('an empty project', () => {
@@ -80,6 +133,26 @@ describe('an empty project', () => {
     const tsc = join(root, 'node_modules/typescript/bin/tsc');
     const ended = await program(process.execPath, [tsc, '-p', folder]);
     expect(ended).toEqual({ code: 0, out: '', err: '' });
+  });
+
+  it("uses each subpath: the loader, an endpoint, the hosted platform's global", async () => {
+    const file = join(found.project, 'subpaths.mjs');
+    writeFileSync(file, subpaths);
+    const folder = mkdtempSync(join(tmpdir(), 'ocelli-subpaths-'));
+    try {
+      const { code, out, err } = await program(process.execPath, [file, folder, home]);
+      expect({ code, err }).toEqual({ code: 0, err: '' });
+      expect(JSON.parse(out)).toEqual({
+        shards: true,
+        fetched: true,
+        again: 0,
+        cached: ['ocelli-demo'],
+        said: 'From there.',
+        engine: 'remote',
+      });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it('runs the command', async () => {
