@@ -40,8 +40,12 @@ beforeAll(async () => {
   for (const [name, contents] of Object.entries({ page, script })) {
     const { warnings } = await build({
       stdin: { contents, resolveDir: found.project },
-      ...{ bundle: true, minify: true, format: 'esm', outfile: join(folder, `${name}.js`) },
-      ...{ platform: name === 'page' ? 'browser' : 'node', target: 'es2022' },
+      bundle: true,
+      minify: true,
+      format: 'esm',
+      target: 'es2022',
+      platform: name === 'page' ? 'browser' : 'node',
+      outfile: join(folder, `${name}.js`),
       logLevel: 'silent',
     });
     expect(warnings).toEqual([]);
