@@ -10,9 +10,14 @@ import { randomHex } from '../js/json_text.ts';
 import type { App, RouteContext, Variables, WorkerContext } from './context.ts';
 import { mounts } from './dialects/all.ts';
 import { Refusal, vllmBody } from './errors.ts';
+import { guardedFetch, type ImageRules } from './image_guard.ts';
 import { createKeyRing, type KeyEntry, type KeyRing } from './keys.ts';
 import { defaultLimits, type WorkerLimits } from './limits.ts';
 import { createMetrics } from './metrics.ts';
+import { createDesk } from './runware/desk.ts';
+import { createSessions, type Line, type Visit } from './runware/sessions.ts';
+import { memoryStore } from './store/memory.ts';
+import type { Store } from './store/store.ts';
 import { packageVersion } from './version.ts';
 import { type Log, silent } from './log.ts';
 import { createQueue } from './queue.ts';
@@ -30,6 +35,14 @@ export interface WorkerOptions {
   log?: Log;
   /** Origins that browsers may call from; all by default. */
   origins?: readonly string[];
+  /** Where tasks are kept until they are done, and their results; memory by default. It stays open, it is its owner's. */
+  store?: Store;
+  /** Where tasks may have the server call: webhooks, uploads, uploaded images; public hosts by default. */
+  outboundRules?: ImageRules;
+  /** Calls there, within the rules; by default fetch. */
+  outbound?: typeof fetch;
+  /** The price of a million tokens, of prompts and answers, as includeCost tells it; 0 by default. */
+  usdPerMillionTokens?: number;
   /** Milliseconds since 1970; Date.now by default. */
   clock?: () => number;
 }
@@ -39,6 +52,8 @@ export interface Worker {
   /** The Hono app, for adapters that add to it. */
   readonly app: App;
   readonly context: WorkerContext;
+  /** A socket of Runware's dialect at /v1 or /; `origin` is the server's, as it is called from there. */
+  connect(line: Line, origin: string): Visit;
   /** Loads the model now instead of at the first request; /health says 503 meanwhile. */
   open(): Promise<AIInfo>;
   /** Takes nothing new, waits for what runs, ends what still does after `graceMs`. Resolves when nothing runs. */
@@ -53,22 +68,42 @@ export function createWorker(options: WorkerOptions): Worker {
   const ending = new AbortController();
   let loading = 0;
   const queue = createQueue(limits, clock);
+  const {
+    store = memoryStore({ clock }),
+    outboundRules = {},
+    outbound = guardedFetch((input, init) => globalThis.fetch(input, init), outboundRules),
+    usdPerMillionTokens = 0,
+  } = options;
   const context: WorkerContext = {
     ...{ ai, models, limits, queue, log, clock },
+    ...{ store, outbound, outboundRules, usdPerMillionTokens },
     runtimeAdapters: options.runtimeAdapters ?? false,
     adapterRoots: new Map(),
     metrics: createMetrics(),
     version: packageVersion,
+    origins: options.origins,
     loading: () => loading > 0,
     keys: 'callerOf' in keys ? keys : createKeyRing(keys, clock),
     created: Math.floor(clock() / 1000),
     ending: ending.signal,
+    get desk() {
+      return desk;
+    },
+  };
+  const desk = createDesk(context);
+  const sessions = createSessions(context);
+  /** Resolves when nothing runs, and what was computed is kept and delivered. */
+  const idle = async (): Promise<void> => {
+    await queue.idle();
+    await desk.settled();
+    sessions.close();
   };
   const app = appOf(context, options.origins);
   return {
     app,
     context,
     fetch: async (request) => await app.fetch(request),
+    connect: sessions.connect,
     async open() {
       loading++;
       try {
@@ -80,13 +115,13 @@ export function createWorker(options: WorkerOptions): Worker {
     async drain(graceMs) {
       queue.stop();
       const timer = setTimeout(() => ending.abort(), graceMs);
-      await queue.idle();
+      await idle();
       clearTimeout(timer);
     },
     async close() {
       queue.stop();
       ending.abort();
-      await queue.idle();
+      await idle();
     },
   };
 }

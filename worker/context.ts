@@ -5,11 +5,14 @@ import type { Hono } from 'hono';
 import type { Context } from 'hono';
 import type { AI } from '../js/ai.ts';
 import type { OcelliError } from '../js/errors.ts';
+import type { ImageRules } from './image_guard.ts';
 import type { Caller, KeyRing } from './keys.ts';
 import type { WorkerLimits } from './limits.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import type { Queue } from './queue.ts';
+import type { Desk } from './runware/desk.ts';
+import type { Store } from './store/store.ts';
 
 export interface WorkerContext {
   readonly ai: AI;
@@ -23,6 +26,8 @@ export interface WorkerContext {
   readonly limits: WorkerLimits;
   readonly queue: Queue;
   readonly log: Log;
+  /** Origins that browsers may call from; undefined for all. */
+  readonly origins: readonly string[] | undefined;
   readonly metrics: Metrics;
   /** Milliseconds since 1970; tests bring their own. */
   readonly clock: () => number;
@@ -31,6 +36,14 @@ export interface WorkerContext {
   readonly version: string;
   /** Whether the model is being loaded and not all there. */
   readonly loading: () => boolean;
+  /** Where tasks and uploaded images are kept. */
+  readonly store: Store;
+  readonly desk: Desk;
+  /** Fetches what tasks name, and calls their webhooks. */
+  readonly outbound: typeof fetch;
+  readonly outboundRules: ImageRules;
+  /** What a task is said to cost. */
+  readonly usdPerMillionTokens: number;
   /** Aborted when a drain's grace time is over: whatever still runs is to end. */
   readonly ending: AbortSignal;
 }

@@ -18,6 +18,8 @@ export interface KeyEntry {
 
 /** Whoever was let in. */
 export interface Caller {
+  /** Of the key, whatever it is called: whose things are in a store. */
+  readonly id: string;
   readonly name: string;
   readonly requestsPerMinute: number;
   /** Starts of the requests of the last minute, oldest first. */
@@ -31,6 +33,8 @@ export interface KeyRing {
   readonly required: boolean;
   /** Whose key it is; rejects with a Refusal 401. Without keys everybody is the same caller. */
   callerOf(key: string | null): Promise<Caller>;
+  /** Whose id it is; for one whose key is gone, somebody without limits. */
+  callerById(id: string): Caller;
   /** Counts one request of the caller; throws a Refusal 402 or 429. Returns what x-ratelimit headers say. */
   admit(caller: Caller): Record<string, string>;
   /** Takes `tokens` from the caller's credits, which may end below 0 by one request. */
@@ -55,7 +59,8 @@ function same(a: string, b: string): boolean {
 }
 
 export function createKeyRing(entries: readonly KeyEntry[], clock: () => number): KeyRing {
-  const make = ({ name, requestsPerMinute, credits }: Partial<KeyEntry>): Caller => ({
+  const make = ({ name, sha256, requestsPerMinute, credits }: Partial<KeyEntry>): Caller => ({
+    id: sha256?.slice(0, 32) ?? '',
     name: name ?? 'anyone',
     requestsPerMinute: requestsPerMinute ?? Infinity,
     recent: [],
@@ -81,6 +86,9 @@ export function createKeyRing(entries: readonly KeyEntry[], clock: () => number)
       for (const { sha256, caller } of callers) if (same(sha256, hash)) found = caller;
       if (!found) throw unauthorized('the API key is not known');
       return found;
+    },
+    callerById(id) {
+      return callers.find(({ caller }) => caller.id === id)?.caller ?? { ...anyone, id };
     },
     admit(caller) {
       if (caller.credits <= 0)

@@ -14,6 +14,25 @@ export interface WorkerLimits {
   requestMs: number;
   /** A stream whose reader takes nothing for so long is ended. */
   stallMs: number;
+  /** Tasks in one request or frame. */
+  tasksPerRequest: number;
+  /** Tasks that are accepted, answered later, and not finished. */
+  tasksMax: number;
+  /** What is finished, and uploaded images, can be asked for so long. */
+  keepMs: number;
+  /** A webhook or an upload has to answer within. */
+  deliveryMs: number;
+  /** So often one is called; between calls there are pauses that double, from deliveryPauseMs to deliveryPauseMsMax. */
+  deliveryTries: number;
+  deliveryPauseMs: number;
+  deliveryPauseMsMax: number;
+  /** A socket that says nothing for so long is closed. */
+  silenceMs: number;
+  /** A session without a socket is forgotten after. */
+  sessionMs: number;
+  sessionsMax: number;
+  /** Frames that wait for a session's next socket. */
+  undeliveredMax: number;
 }
 
 export const defaultLimits: WorkerLimits = {
@@ -23,4 +42,15 @@ export const defaultLimits: WorkerLimits = {
   waitingMax: 64,
   requestMs: 600_000,
   stallMs: 60_000,
+  tasksPerRequest: 64,
+  tasksMax: 1000,
+  keepMs: 86_400_000,
+  deliveryMs: 5000,
+  deliveryTries: 8,
+  deliveryPauseMs: 250,
+  deliveryPauseMsMax: 8000,
+  silenceMs: 120_000,
+  sessionMs: 600_000,
+  sessionsMax: 1000,
+  undeliveredMax: 256,
 };

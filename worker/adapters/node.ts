@@ -4,6 +4,7 @@ import { createAdaptorServer } from '@hono/node-server';
 import type { AddressInfo } from 'node:net';
 import type { Server } from 'node:http';
 import type { Worker } from '../app.ts';
+import { serveSockets } from './node_sockets.ts';
 
 export interface NodeServer {
   /** e.g. "http://127.0.0.1:8000" */
@@ -18,6 +19,7 @@ export async function serveNode(
   { host = '127.0.0.1', port = 8000 }: { host?: string; port?: number } = {},
 ): Promise<NodeServer> {
   const server = createAdaptorServer({ fetch: worker.fetch }) as Server;
+  const endSockets = serveSockets(worker, server);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, host, () => {
@@ -32,7 +34,10 @@ export async function serveNode(
       await worker.drain(graceMs);
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       server.closeIdleConnections();
-      const timer = setTimeout(() => server.closeAllConnections(), 1000);
+      const timer = setTimeout(() => {
+        endSockets();
+        server.closeAllConnections();
+      }, 1000);
       await closed;
       clearTimeout(timer);
     },

@@ -5,7 +5,17 @@ import { azion } from './azion.ts';
 import { docs } from './docs.ts';
 import { gigarouter } from './gigarouter.ts';
 import { openai } from './openai.ts';
+import { runware } from './runware.ts';
 import { segmind } from './segmind.ts';
 import { vllm } from './vllm.ts';
 
-export const mounts: readonly Mount[] = [gigarouter, segmind, openai, azion, vllm, adapters, docs];
+export const mounts: readonly Mount[] = [
+  gigarouter,
+  runware,
+  segmind,
+  openai,
+  azion,
+  vllm,
+  adapters,
+  docs,
+];
