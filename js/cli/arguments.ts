@@ -188,7 +188,12 @@ export const commands: Record<string, Command> = {
       },
       'private-images': {
         kind: 'flag',
-        help: 'fetch images also from private, local and loopback addresses',
+        help: 'fetch images, and call webhooks, also at private, local and loopback addresses',
+      },
+      store: {
+        kind: 'text',
+        value: 'FILE',
+        help: 'keep tasks and their results in this SQLite file (memory), through restarts',
       },
       origin: {
         kind: 'texts',

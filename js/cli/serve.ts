@@ -2,6 +2,7 @@
 // loaded, since the engine takes requests before its weights are all there; /health says 503 until they are.
 import { createWorker } from '../../worker/app.ts';
 import { serveNode } from '../../worker/adapters/node.ts';
+import { sqliteStore } from '../../worker/adapters/node_store.ts';
 import { nodeImageFetch } from '../../worker/adapters/node_images.ts';
 import { type KeyEntry, newKey, sha256Hex } from '../../worker/keys.ts';
 import { defaultLimits } from '../../worker/limits.ts';
@@ -26,23 +27,25 @@ export async function serve(given: Given): Promise<number> {
     requestMs: number('deadline', defaultLimits.requestMs, 1000),
   };
   const hosts = given.texts('image-host');
+  const outboundRules = { allowPrivate: given.flag('private-images') };
+  const file = given.text('store');
+  const store = file === undefined ? undefined : await sqliteStore(file);
   const imageMib = given.number('image-mib');
   const imageSeconds = given.number('image-seconds');
   const ai = aiOf(given, {
     models: names,
     sequencesMax: Math.min(64, limits.runningMax),
     fileImages: false,
-    imageFetch: nodeImageFetch({
-      allowPrivate: given.flag('private-images'),
-      ...(hosts.length > 0 && { hosts }),
-    }),
+    imageFetch: nodeImageFetch({ ...outboundRules, ...(hosts.length > 0 && { hosts }) }),
     ...(imageMib !== undefined && { imageBytesMax: imageMib * 2 ** 20 }),
     ...(imageSeconds !== undefined && { imageTimeoutMs: imageSeconds * 1000 }),
     onProgress: progressLine(),
   });
   const origins = given.texts('origin');
   const worker = createWorker({
-    ...{ ai, models: names, keys, limits },
+    ...{ ai, models: names, keys, limits, outboundRules },
+    outbound: nodeImageFetch(outboundRules),
+    ...(store && { store }),
     runtimeAdapters: given.flag('allow-adapters'),
     ...(!given.flag('quiet') && { log: jsonLog((line) => process.stdout.write(line)) }),
     ...(origins.length > 0 && { origins }),
@@ -74,6 +77,7 @@ export async function serve(given: Given): Promise<number> {
     throw error;
   } finally {
     await ai.close();
+    await store?.close();
   }
   return 0;
 }

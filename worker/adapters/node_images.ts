@@ -25,7 +25,7 @@ export function checkedLookup(rules: ImageRules, resolve: typeof lookup = lookup
   };
 }
 
-/** fetch() for images, within the rules. */
+/** fetch() within the rules: for images, and for what tasks have the server call, whose bodies are text. */
 export function nodeImageFetch(rules: ImageRules, resolve?: typeof lookup): typeof fetch {
   const found = checkedLookup(rules, resolve);
   const once = (input: RequestInfo | URL, init: RequestInit = {}): Promise<Response> =>
@@ -36,10 +36,10 @@ export function nodeImageFetch(rules: ImageRules, resolve?: typeof lookup): type
         'accept-encoding': 'identity',
         ...(init.headers as Record<string, string>),
       };
-      const { signal } = init;
+      const { signal, method = 'GET', body: sent } = init as { body?: string } & RequestInit;
       const asked = request(
         url,
-        { lookup: found, agent: false, headers, ...(signal && { signal }) },
+        { lookup: found, agent: false, method, headers, ...(signal && { signal }) },
         (answer) => {
           const { statusCode: status = 502 } = answer;
           const given = new Headers();
@@ -52,7 +52,7 @@ export function nodeImageFetch(rules: ImageRules, resolve?: typeof lookup): type
         },
       );
       asked.on('error', reject);
-      asked.end();
+      asked.end(sent);
     });
   return guardedFetch(once, rules);
 }

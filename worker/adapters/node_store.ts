@@ -1,6 +1,6 @@
 // Owns the store on Node: one SQLite file. Called by `ocelli serve` and whoever serves on Node. Surprise: Node has SQLite
-// itself from 22.13 on; before, @photostructure/sqlite has the same interface with binaries in its package, so it is an
-// optional peer and no dependency: 29 MB that nobody with a newer Node needs. The file belongs to one process at a time.
+// itself from 22.13 on; before, @photostructure/sqlite has the same interface with binaries in its package, so it is
+// asked for by name and no dependency: 29 MB that nobody with a newer Node needs. The file belongs to one process at a time.
 import { OcelliError } from '../../js/errors.ts';
 import {
   type Kept,
@@ -81,7 +81,9 @@ export async function sqliteStore(
 
   /** Makes room for `more` bytes beside `spared`: first what is over, then the oldest of what is finished. */
   const makeRoom = (more: number, spared: string[]): void => {
-    if (Number(expire.run(clock()).changes) > 0) held = heldNow();
+    const expired = Number(expire.run(clock()).changes) > 0;
+    if (expired) held = heldNow();
+    if (!expired && held + more <= bytesMax) return;
     while (held + more > bytesMax) {
       const row = oldest.get(...spared) as { age: number; weight: number } | undefined;
       if (!row) throw storeFull(bytesMax);
