@@ -98,7 +98,8 @@ int32_t ocelli_request_assume(uint32_t engine, uint32_t request, uint32_t tokens
 // unusable at a commit, that error.
 int32_t ocelli_step(uint32_t engine, uint32_t* state);
 // Next event or *json_bytes = 0 when there is none. JSON, one object:
-//  {"request":R,"type":"prompt","prompt_tokens":N,"prompt_token_ids":[..]?,"images":[{"width","height","grid":[t,h,w]}]}
+//  {"request":R,"type":"prompt","prompt_tokens":N,"prompt_token_ids":[..]?,"images":[{"width","height",
+//   "source_width","source_height","grid":[t,h,w]}]}
 //  {"request":R,"type":"progress","stage":"vision"|"prompt"|"weights","done":n,"total":N}
 //   ("weights": it waits for them; bytes committed)
 //  {"request":R,"type":"delta","index":I,"text":"..."?,"tool_calls":[{"index":K,"name":"..."?,"arguments":"..."?}]?,

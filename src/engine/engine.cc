@@ -9,6 +9,45 @@
 #include "format/shard.h"
 
 namespace ocelli {
+namespace {
+
+// Refuses what does not fit; without max_tokens the answer may fill the context.
+Result<void> fit_context(RequestSpec& spec, int prompt_tokens, int context) {
+  if (spec.tokenize_only) {  // prompts of any length can be counted
+    spec.n = spec.max_tokens = 1;
+    return {};
+  }
+  const std::string start =
+      "This model's maximum context length is " + std::to_string(context) + " tokens. ";
+  if (spec.max_tokens == 0 && prompt_tokens >= context) {
+    return fail(Status::kContextLengthExceeded,
+                start + "However, you requested " + std::to_string(prompt_tokens) +
+                    " tokens in the messages, Please reduce the length of the messages.",
+                "messages");
+  }
+  const int64_t wanted = int64_t{prompt_tokens} + spec.max_tokens;
+  if (wanted > context) {
+    return fail(Status::kContextLengthExceeded,
+                start + "However, you requested " + std::to_string(wanted) + " tokens (" +
+                    std::to_string(prompt_tokens) + " in the messages, " +
+                    std::to_string(spec.max_tokens) +
+                    " in the completion). Please reduce the length of the messages or completion.",
+                "messages");
+  }
+  if (spec.max_tokens == 0) spec.max_tokens = context - prompt_tokens;
+  const int64_t entries = int64_t{prompt_tokens} * (spec.prompt_logprobs + 1);
+  if (entries > kPromptLogprobsMax) {
+    return fail(Status::kInvalidValue,
+                "prompt_logprobs=" + std::to_string(spec.prompt_logprobs) + " of " +
+                    std::to_string(prompt_tokens) + " tokens would list " +
+                    std::to_string(entries) + " log-probabilities, at most " +
+                    std::to_string(kPromptLogprobsMax) + " are allowed",
+                "prompt_logprobs");
+  }
+  return {};
+}
+
+}  // namespace
 
 Result<std::unique_ptr<Engine>> Engine::open(std::string_view manifest, std::string_view options) {
   std::unique_ptr<Engine> engine(new Engine);
@@ -241,28 +280,15 @@ Result<uint32_t> Engine::request_open(std::string_view json) {
     grids.push_back(image.grid);
     request->images.push_back(std::move(image));
   }
+  if (spec.truncate_prompt < 0)
+    spec.truncate_prompt = std::max(1, plan_.context - std::max(1, spec.max_tokens));
   OCELLI_TRY(Prompt prompt, build_prompt(spec, grids, config, *tokenizer_));
   const int prompt_tokens = static_cast<int>(prompt.ids.size());
-  const int64_t wanted = int64_t{prompt_tokens} + spec.max_tokens;
-  const std::string context =
-      "This model's maximum context length is " + std::to_string(plan_.context) + " tokens. ";
   if (prompt_tokens == 0) return fail(Status::kInvalidValue, "the prompt is empty", "messages");
-  if (spec.max_tokens == 0 && prompt_tokens >= plan_.context) {
-    return fail(Status::kContextLengthExceeded,
-                context + "However, you requested " + std::to_string(prompt_tokens) +
-                    " tokens in the messages, Please reduce the length of the "
-                    "messages.",
-                "messages");
+  OCELLI_TRY_VOID(fit_context(spec, prompt_tokens, plan_.context));
+  if (spec.echo && spec.raw && spec.echo_text.empty()) {
+    OCELLI_TRY(spec.echo_text, detokenize(prompt.ids, spec.skip_special_tokens));
   }
-  if (wanted > plan_.context) {
-    return fail(Status::kContextLengthExceeded,
-                context + "However, you requested " + std::to_string(wanted) + " tokens (" +
-                    std::to_string(prompt_tokens) + " in the messages, " +
-                    std::to_string(spec.max_tokens) +
-                    " in the completion). Please reduce the length of the messages or completion.",
-                "messages");
-  }
-  if (spec.max_tokens == 0) spec.max_tokens = plan_.context - prompt_tokens;
 
   request->handle = next_request_++;
   request->prompt_tokens = prompt_tokens;
@@ -293,7 +319,11 @@ Result<uint32_t> Engine::request_open(std::string_view json) {
     request->sequences.back().tokens.reserve(prompt.ids.size() + spec.max_tokens);
   }
   const uint32_t handle = request->handle;
-  scheduler_->add(std::move(request));
+  if (spec.tokenize_only) {
+    scheduler_->announce_only(std::move(request));
+  } else {
+    scheduler_->add(std::move(request));
+  }
   return handle;
 }
 

@@ -22,6 +22,23 @@ ordered_json token_logprob(const Tokenizer& tokenizer, bool as_id, int32_t id, f
           {"bytes", std::move(list)}};
 }
 
+// One entry a token, null for the first, which follows nothing: the token itself, then the likely
+// ones that it is not.
+ordered_json listed_entry(const Tokenizer& tokenizer, const Sampled& token) {
+  ordered_json out = ordered_json::object();
+  const auto add = [&](int32_t id, float logprob, int rank) {
+    const std::string key = std::to_string(id);
+    if (out.contains(key)) return;
+    out[key] = {{"logprob", logprob},
+                {"rank", rank},
+                {"decoded_token", std::string(tokenizer.token_bytes(id))}};
+  };
+  add(token.id, token.logprob, token.rank);
+  for (size_t i = 0; i < token.top.size(); ++i)
+    add(token.top[i].id, token.top[i].logprob, static_cast<int>(i) + 1);
+  return out;
+}
+
 ordered_json error_fields(const Error& error) {
   return {{"status", static_cast<int32_t>(error.status)},
           {"code", std::string(status_code(error.status))},
@@ -46,9 +63,20 @@ void EventQueue::prompt(const Request& request) {
   for (const RequestImage& image : request.images) {
     event["images"].push_back({{"width", image.width},
                                {"height", image.height},
+                               {"source_width", image.source_width},
+                               {"source_height", image.source_height},
                                {"grid", {image.grid.t, image.grid.h, image.grid.w}}});
   }
   events_.push_back({request.handle, dump(event)});
+  if (request.spec.echo_text.empty() || request.spec.tokenize_only) return;
+  for (const Sequence& sequence : request.sequences) {
+    const ordered_json echo = {{"request", request.handle},
+                               {"type", "delta"},
+                               {"index", sequence.index},
+                               {"text", request.spec.echo_text},
+                               {"tokens", 0}};
+    events_.push_back({request.handle, dump(echo)});
+  }
 }
 
 void EventQueue::progress(const Request& request, const char* stage, int64_t done, int64_t total) {
@@ -103,11 +131,16 @@ void EventQueue::finish(const Request& request, const Sequence& sequence, const 
 }
 
 void EventQueue::done(const Request& request) {
-  const ordered_json event = {{"request", request.handle},
+  ordered_json event = {{"request", request.handle},
                               {"type", "done"},
                               {"usage",
                                {{"prompt_tokens", request.prompt_tokens},
                                 {"completion_tokens", request.completion_tokens}}}};
+  if (request.spec.prompt_logprobs >= 0) {
+    event["prompt_logprobs"] = ordered_json::array({nullptr});
+    for (const Sampled& token : request.prompt_listed)
+      event["prompt_logprobs"].push_back(listed_entry(tokenizer_, token));
+  }
   events_.push_back({request.handle, dump(event)});
 }
 

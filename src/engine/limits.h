@@ -27,6 +27,7 @@ inline constexpr int kContextDefault = 32768;
 inline constexpr int kChoicesMax = 64;  // n
 inline constexpr int kStopStringsMax = 64;
 inline constexpr int kLogprobsMax = 20;
+inline constexpr int64_t kPromptLogprobsMax = 1 << 17;  // entries: tokens x those listed for each
 inline constexpr size_t kAdaptersMax = 64;            // loaded at once
 inline constexpr int64_t kAdapterBytesMax = 1 << 30;  // of one adapter's file
 inline constexpr size_t kAdapterNameBytesMax = 256;

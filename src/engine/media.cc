@@ -83,6 +83,8 @@ Result<RequestImage> MediaStore::open(const ImagePart& part, const ModelConfig& 
                           part.min_pixels, part.max_pixels));
   image.width = size.width;
   image.height = size.height;
+  image.source_width = image.pixels->width;
+  image.source_height = image.pixels->height;
   image.grid = {1, size.height / vision.patch, size.width / vision.patch};
   if (image.grid.tokens(vision.merge) > image_tokens_max) {
     return fail(Status::kImageTooLarge,

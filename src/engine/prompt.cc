@@ -5,8 +5,11 @@
 
 namespace ocelli {
 
-Result<Prompt> build_prompt(const RequestSpec& spec, std::span<const PatchGrid> grids,
-                            const ModelConfig& config, const Tokenizer& tokenizer) {
+namespace {
+
+// From messages: ids, images and their order.
+Result<Prompt> chat_prompt(const RequestSpec& spec, std::span<const PatchGrid> grids,
+                           const ModelConfig& config, const Tokenizer& tokenizer) {
   OCELLI_TRY(const auto pieces, render_chat(spec.messages, spec.tools, spec.chat, tokenizer));
   std::vector<size_t> pads;
   const std::vector<int32_t> ids = encode_pieces(pieces, tokenizer, &pads);
@@ -41,6 +44,39 @@ Result<Prompt> build_prompt(const RequestSpec& spec, std::span<const PatchGrid> 
                     "must be in a message of its own",
                 path);
   }
+  return prompt;
+}
+
+Result<void> truncate(Prompt& prompt, const RequestSpec& spec) {
+  const int cut = static_cast<int>(prompt.ids.size()) - spec.truncate_prompt;
+  if (spec.truncate_prompt <= 0 || cut <= 0) return {};
+  for (size_t i = 0; i < prompt.images.size(); ++i) {
+    if (prompt.images[i].token_begin <= cut) {  // vision_start before it goes with it
+      return fail(Status::kInvalidValue,
+                  "truncate_prompt_tokens=" + std::to_string(spec.truncate_prompt) + " of " +
+                      std::to_string(prompt.ids.size()) + " tokens would cut away " +
+                      spec.images[static_cast<size_t>(prompt.image_order[i])].path +
+                      ": images must be among the last tokens",
+                  "truncate_prompt_tokens");
+    }
+    prompt.images[i].token_begin -= cut;
+  }
+  prompt.ids.erase(prompt.ids.begin(), prompt.ids.begin() + cut);
+  return {};
+}
+
+}  // namespace
+
+Result<Prompt> build_prompt(const RequestSpec& spec, std::span<const PatchGrid> grids,
+                            const ModelConfig& config, const Tokenizer& tokenizer) {
+  Prompt prompt;
+  if (spec.raw) {
+    prompt.ids = spec.raw->ids;
+    if (prompt.ids.empty()) tokenizer.encode(spec.raw->text, true, prompt.ids);
+  } else {
+    OCELLI_TRY(prompt, chat_prompt(spec, grids, config, tokenizer));
+  }
+  OCELLI_TRY_VOID(truncate(prompt, spec));
   prompt.positions = rope_positions(static_cast<int>(prompt.ids.size()), prompt.images,
                                     config.vision.merge, config.vision.tokens_per_second);
   return prompt;

@@ -21,8 +21,9 @@ struct Prompt {
 };
 
 // Renders the chat and tokenises it. Runs of text are joined before BPE, so ids equal those of the
-// whole rendered string; grids[i] is the size of the i-th image. kMediaMissing when the template
-// shows another number of images.
+// whole rendered string; grids[i] is the size of the i-th image. A raw prompt is taken as it is.
+// kMediaMissing when the template shows another number of images, kInvalidValue when truncating to
+// the last spec.truncate_prompt tokens would cut away an image.
 Result<Prompt> build_prompt(const RequestSpec& spec, std::span<const PatchGrid> grids,
                             const ModelConfig& config, const Tokenizer& tokenizer);
 

@@ -120,6 +120,20 @@ Result<void> read_logprobs(const ordered_json& body, RequestSpec& spec) {
                 "top_logprobs");
   }
   spec.sampling.top_logprobs = logprobs ? top : -1;
+
+  int prompt = -1;
+  OCELLI_TRY_VOID(read_integer(body, "prompt_logprobs", INT32_MIN, kLogprobsMax, prompt));
+  if (prompt < 0 && field(body, "prompt_logprobs")) {
+    return fail(Status::kInvalidValue,
+                "`prompt_logprobs` must be a positive value, in [0, " +
+                    std::to_string(kLogprobsMax) + "], got " + std::to_string(prompt),
+                "prompt_logprobs");
+  }
+  if (prompt > 0 && spec.stream) {
+    return fail(Status::kInvalidValue, "`prompt_logprobs` are not available when `stream=True`.",
+                "prompt_logprobs");
+  }
+  if (!spec.stream) spec.prompt_logprobs = prompt;
   return {};
 }
 
@@ -136,11 +150,8 @@ Result<RequestSpec> parse_request(std::string_view json, const ModelConfig& conf
   if (!body.is_object())
     return fail(Status::kInvalidJson, "the request body must be a JSON object");
   RequestSpec spec;
-  const ordered_json* messages = field(body, "messages");
-  if (!messages) return fail(Status::kMissingField, "messages is required", "messages");
-  if (!messages->is_array()) return wrong_type("messages", "an array", *messages);
-  spec.messages = *messages;
   const int vocab = config.text.vocab;
+  OCELLI_TRY_VOID(read_prompt(body, vocab, spec));
   const GenerationDefaults& defaults = config.generation;
   SamplingParams& sampling = spec.sampling;
 
@@ -198,11 +209,21 @@ Result<RequestSpec> parse_request(std::string_view json, const ModelConfig& conf
     if (!adapter->is_string()) return wrong_type("adapter", "a string", *adapter);
     spec.adapter = adapter->get<std::string>();
   }
+  OCELLI_TRY_VOID(read_bool(body, "tokenize_only", spec.tokenize_only));
+  spec.return_token_ids |= spec.tokenize_only;
+  OCELLI_TRY_VOID(read_integer(body, "truncate_prompt_tokens", -1, INT32_MAX, spec.truncate_prompt));
+  if (spec.truncate_prompt == 0 && field(body, "truncate_prompt_tokens")) {
+    return fail(Status::kInvalidValue,
+                "truncate_prompt_tokens must be at least 1, or -1 for what fits, got 0.",
+                "truncate_prompt_tokens");
+  }
   OCELLI_TRY_VOID(read_template(body, spec));
-  OCELLI_TRY_VOID(read_tool_choice(body, spec));
+  OCELLI_TRY_VOID(read_echo(body, spec));
+  if (!spec.raw) {
+    OCELLI_TRY_VOID(read_tool_choice(body, spec));
+    OCELLI_TRY_VOID(read_images(body, config.image, spec));
+  }
   OCELLI_TRY_VOID(refuse_constraints(body, spec));
-
-  OCELLI_TRY_VOID(read_images(body, config.image, spec));
   return spec;
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,8 +30,15 @@ enum class ToolChoice {
   kNamed,     // exactly one call, of RequestSpec::named_tool
 };
 
+// A prompt that no template makes: text, in which control tokens count, or ids.
+struct RawPrompt {
+  std::string text;
+  std::vector<int32_t> ids;
+};
+
 struct RequestSpec {
   nlohmann::ordered_json messages, tools;  // tools is null when there are none to show
+  std::optional<RawPrompt> raw;            // instead of messages
   ChatOptions chat;
   std::vector<ImagePart> images;  // in order of appearance in messages
   SamplingParams sampling;        // vocab_used and never_ids are set by the engine
@@ -42,6 +50,11 @@ struct RequestSpec {
   bool stream = false;
   bool skip_special_tokens = true;
   bool return_token_ids = false;
+  int truncate_prompt = 0;     // keep the last so many tokens of the prompt; 0: all, -1: what fits
+  int prompt_logprobs = -1;    // likely tokens to list at each of the prompt; -1: no such list
+  bool tokenize_only = false;  // ends with the prompt's token ids
+  bool echo = false;
+  std::string echo_text = {};  // goes before the answer's text
   bool tokens_as_ids = false;  // log-probabilities name tokens "token_id:123"
   ToolChoice tool_choice = ToolChoice::kNone;
   std::string named_tool = {};  // one of tool_names

@@ -30,7 +30,51 @@ Result<void> read_named_tool(const ordered_json& choice, RequestSpec& spec) {
               "tool_choice");
 }
 
+// The text of a message, as its template joins it.
+std::string text_of(const ordered_json& message) {
+  const ordered_json* content = field(message, "content");
+  if (!content) return {};
+  if (content->is_string()) return content->get<std::string>();
+  std::string out;
+  if (!content->is_array()) return out;  // the template names this error
+  for (const ordered_json& part : *content) {
+    if (part.is_string()) out += part.get<std::string>();
+    const ordered_json* text = part.is_object() ? field(part, "text") : nullptr;
+    if (text && text->is_string()) out += text->get<std::string>();
+  }
+  return out;
+}
+
 }  // namespace
+
+Result<void> read_prompt(const ordered_json& body, int vocab, RequestSpec& spec) {
+  const ordered_json* messages = field(body, "messages");
+  const ordered_json* prompt = field(body, "prompt");
+  if (messages && !messages->is_array()) return wrong_type("messages", "an array", *messages);
+  if (messages) {
+    spec.messages = *messages;
+    return {};
+  }
+  if (!prompt) return fail(Status::kMissingField, "messages is required", "messages");
+  spec.raw.emplace();
+  if (prompt->is_array()) return read_ids(body, "prompt", vocab, spec.raw->ids);
+  if (!prompt->is_string()) return wrong_type("prompt", "text or an array of token ids", *prompt);
+  spec.raw->text = prompt->get<std::string>();
+  return {};
+}
+
+Result<void> read_echo(const ordered_json& body, RequestSpec& spec) {
+  OCELLI_TRY_VOID(read_bool(body, "echo", spec.echo));
+  if (!spec.echo) return {};
+  if (spec.raw) {
+    spec.echo_text = spec.raw->text;
+  } else if (!spec.messages.empty() && spec.messages.back().is_object()) {
+    const ordered_json& last = spec.messages.back();
+    if (!spec.chat.add_generation_prompt || is(last, "role", "assistant"))
+      spec.echo_text = text_of(last);
+  }
+  return {};
+}
 
 Result<void> read_tool_choice(const ordered_json& body, RequestSpec& spec) {
   const ordered_json* tools = field(body, "tools");

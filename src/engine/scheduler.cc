@@ -48,6 +48,14 @@ void Scheduler::add(std::unique_ptr<Request> request) {
   requests_.push_back(std::move(request));
 }
 
+void Scheduler::announce_only(std::unique_ptr<Request> request) {
+  events_.prompt(*request);
+  events_.done(*request);
+  request->announced = request->finished = true;
+  for (Sequence& sequence : request->sequences) sequence.finished = true;
+  requests_.push_back(std::move(request));
+}
+
 Request* Scheduler::find(uint32_t handle) {
   for (const auto& request : requests_) {
     if (request->handle == handle) return request.get();
@@ -255,21 +263,36 @@ void Scheduler::fill_row(const Request& request, const Sequence& sequence, int t
               static_cast<size_t>(hidden) * sizeof(float));
 }
 
-bool Scheduler::gather_sequence(Request& request, Sequence& sequence, int rows) {
+// The decoder gives logits of as many rows as there may be sequences, so prompts with
+// log-probabilities come in small slices and the others' ends may have to wait for a step.
+std::pair<int, int> Scheduler::rows_with_logits(const Request& request, const Sequence& sequence,
+                                                int rows) const {
+  const int room = options_.sequences_max - logits_;
+  if (request.lists_prompt(sequence)) {
+    const int some = std::min(rows, room);
+    return {some, some};
+  }
+  if (rows < sequence.pending()) return {rows, 0};
+  return room > 0 ? std::pair(rows, 1) : std::pair(rows - 1, 0);
+}
+
+bool Scheduler::gather_sequence(Request& request, Sequence& sequence, int wanted) {
+  const auto [rows, logit_rows] = rows_with_logits(request, sequence, wanted);
   if (rows <= 0 || !ensure_blocks(sequence, sequence.begun + rows)) return false;
   for (int i = 0; i < rows; ++i) fill_row(request, sequence, sequence.begun + i, rows_ + i);
   runs_.push_back({&request,
                    &sequence,
                    {rows_, rows, sequence.begun, nullptr, request.adapter.get()},
-                   rows == sequence.pending()});
+                   logit_rows});
   rows_ += rows;
+  logits_ += logit_rows;
   sequence.begun += rows;
   return true;
 }
 
 void Scheduler::gather(bool shared) {
   runs_.clear();
-  rows_ = 0;
+  rows_ = logits_ = 0;
   const auto each = [&](auto&& visit) {
     for (const auto& request : requests_) {
       if (!request->admitted || request->finished || !request->images_done()) continue;
@@ -289,7 +312,8 @@ void Scheduler::gather(bool shared) {
   each([&](Request& request, Sequence& sequence) {
     if (decodes(sequence) || prompt_rows <= 0) return;
     const int rows = std::min(prompt_rows, sequence.pending());
-    if (gather_sequence(request, sequence, rows)) prompt_rows -= rows;
+    const int before = rows_;
+    if (gather_sequence(request, sequence, rows)) prompt_rows -= rows_ - before;
   });
 }
 
@@ -327,6 +351,23 @@ StepState Scheduler::step() {
 void Scheduler::report_weights(int64_t done, int64_t total) {
   for (const auto& request : requests_) {
     if (!request->finished) events_.progress(*request, "weights", done, total);
+  }
+}
+
+// Logits first, first + 1, ... are those of the run's last rows: of prompt tokens, whose followers
+// are known, or of the last token so far.
+void Scheduler::take_logits(const StepRun& run, int first) {
+  Request& request = *run.request;
+  for (int i = 0; i < run.logit_rows; ++i) {
+    const int next = run.rows.cached + run.rows.rows - run.logit_rows + i + 1;
+    const std::span<float> logits = decoder_.logits(first + i);
+    if (next == static_cast<int>(run.sequence->tokens.size())) {
+      sample(run, logits);
+    } else if (next < request.prompt_tokens &&
+               next == static_cast<int>(request.prompt_listed.size()) + 1) {
+      request.prompt_listed.push_back(
+          describe_token(logits, run.sequence->tokens[next], request.spec.prompt_logprobs));
+    }
   }
 }
 

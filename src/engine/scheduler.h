@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "engine/events.h"
@@ -39,6 +40,8 @@ class Scheduler {
             EventQueue& events);
 
   void add(std::unique_ptr<Request> request);
+  // Tells the prompt and ends: nothing is computed.
+  void announce_only(std::unique_ptr<Request> request);
   Request* find(uint32_t handle);
   void cancel(Request& request);  // ends what is unfinished with "abort"
   void remove(uint32_t handle);
@@ -59,7 +62,7 @@ class Scheduler {
     Request* request;
     Sequence* sequence;
     RowRun rows;
-    bool wants_logits;
+    int logit_rows;  // of its last rows
   };
   // A step that waits for weights: what was gathered for it, and the decoder's rows.
   struct Parked {
@@ -81,11 +84,15 @@ class Scheduler {
   Result<void> begin_image(RequestImage& image);
   void fail_request(Request& request, const Error& error);
   void gather(bool shared);
-  bool gather_sequence(Request& request, Sequence& sequence, int rows);
+  bool gather_sequence(Request& request, Sequence& sequence, int wanted);
   bool ensure_blocks(Sequence& sequence, int tokens);
   bool preempt_younger_than(const Sequence& sequence);
   void fill_row(const Request& request, const Sequence& sequence, int token_index, int row);
   void seal_blocks(const Request& request, Sequence& sequence);
+  // Rows that a sequence may compute now of those `rows`, and how many of them need logits.
+  std::pair<int, int> rows_with_logits(const Request& request, const Sequence& sequence,
+                                       int rows) const;
+  void take_logits(const StepRun& run, int first);
   void sample(const StepRun& run, std::span<float> logits);
   void fork(Request& request);
   void take_token(Request& request, Sequence& sequence, const Sampled& sampled);
@@ -106,7 +113,7 @@ class Scheduler {
   std::vector<RowRun> row_runs_;
   std::vector<int> logit_rows_;
   std::vector<float> logits_copy_;  // [V], only used when a prompt forks
-  int rows_ = 0;
+  int rows_ = 0, logits_ = 0;  // of the step that is gathered
   std::vector<Parked> parked_;  // the first parked_count_ hold steps, oldest first
   size_t parked_count_ = 0;
   const Request* vision_request_ = nullptr;  // whose image this step has worked on

@@ -47,6 +47,7 @@ struct Sequence {
 struct RequestImage {
   std::shared_ptr<const Image> pixels;  // as decoded, until the job begins
   int width = 0, height = 0;            // after smart resize
+  int source_width = 0, source_height = 0;
   PatchGrid grid;
   int token_begin = 0;           // of its run of pads in the prompt
   uint64_t digest = 0;           // of pixels and size: part of block identities
@@ -67,7 +68,14 @@ struct Request {
   bool announced = false;       // the "prompt" event is out
   int64_t vision_reported = 0;  // multiply-adds at the last progress event
   int completion_tokens = 0;
+  std::vector<Sampled> prompt_listed;  // of the second token of the prompt and those after it
   bool finished = false;
+
+  // Whether this sequence has still to find out how likely the tokens of the prompt are.
+  bool lists_prompt(const Sequence& sequence) const {
+    return spec.prompt_logprobs >= 0 && sequence.index == 0 && sequence.begun < prompt_tokens - 1 &&
+           static_cast<int>(prompt_listed.size()) < prompt_tokens - 1;
+  }
 
   bool images_done() const {
     for (const RequestImage& image : images) {

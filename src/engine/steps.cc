@@ -29,7 +29,8 @@ bool Scheduler::text_work(bool shared) {
   logit_rows_.clear();
   for (StepRun& run : runs_) {
     row_runs_.push_back(run.rows);
-    if (run.wants_logits) logit_rows_.push_back(run.rows.row_begin + run.rows.rows - 1);
+    const int end = run.rows.row_begin + run.rows.rows;
+    for (int row = end - run.logit_rows; row < end; ++row) logit_rows_.push_back(row);
   }
   decoder_.begin(rows_);
   run_step(parked_count_);
@@ -107,7 +108,8 @@ void Scheduler::run_step(size_t place) {
     if (run.sequence->computed <= run.request->prompt_tokens && run.rows.rows > 1) {
       events_.progress(*run.request, "prompt", run.sequence->computed, run.request->prompt_tokens);
     }
-    if (run.wants_logits) sample(run, decoder_.logits(logits++));
+    take_logits(run, logits);
+    logits += run.logit_rows;
   }
 }
 

@@ -77,6 +77,20 @@ int32_t draw(std::span<const float> weights, double u) {
   return last;
 }
 
+// The most likely ids, best first, with their logits in place of log-probabilities. The list stays
+// sorted; after a few hundred ids hardly any passes its last entry.
+void list_top(std::span<const float> logits, size_t wanted, std::vector<TokenLogprob>& top) {
+  top.reserve(wanted + 1);
+  for (size_t i = 0; i < logits.size(); ++i) {
+    const float logit = logits[i];
+    if (logit != logit || (top.size() == wanted && logit <= top.back().logprob)) continue;
+    // Behind its equals: ids come in rising order.
+    const auto at = std::ranges::upper_bound(top, logit, std::greater<>(), &TokenLogprob::logprob);
+    top.insert(at, {static_cast<int32_t>(i), logit});
+    if (top.size() > wanted) top.pop_back();
+  }
+}
+
 }  // namespace
 
 float effective_temperature(float temperature) {
@@ -110,20 +124,20 @@ Sampled Sampler::next(std::span<float> logits, int32_t forced) {
   OCELLI_CHECK(static_cast<int>(logits.size()) == vocab_ && forced < vocab_);
   Sampled out;
   if (forced >= 0) {
-    out.id = forced;
-    report(logits, out);
+    out = describe_token(logits, forced, params_.top_logprobs);
   } else {
     std::ranges::copy(logits.first(raw_.size()), raw_.begin());
     out.id = choose(logits);
-    if (params_.top_logprobs >= 0) report(raw_, out);
+    if (params_.top_logprobs >= 0) out = describe_token(raw_, out.id, params_.top_logprobs);
   }
   if (penalties_) ++seen_[static_cast<size_t>(out.id)];
   ++taken_;
   return out;
 }
 
-// Log-softmax of the raw logits at out.id, its rank, and the most likely ones.
-void Sampler::report(std::span<const float> logits, Sampled& out) const {
+Sampled describe_token(std::span<const float> logits, int32_t id, int top) {
+  Sampled out;
+  out.id = id;
   const double most = largest(logits);
   double sum = 0;
   for (const float logit : logits) {
@@ -140,23 +154,9 @@ void Sampler::report(std::span<const float> logits, Sampled& out) const {
   for (size_t i = 0; i < logits.size(); ++i) {
     if (logits[i] > own || (logits[i] == own && static_cast<int32_t>(i) < out.id)) ++out.rank;
   }
-  if (params_.top_logprobs > 0) list_top(logits, out.top);
+  if (top > 0) list_top(logits, std::min(static_cast<size_t>(top), logits.size()), out.top);
   for (TokenLogprob& entry : out.top) entry.logprob = logprob(entry.id);
-}
-
-// The most likely ids, best first, with their logits in place of log-probabilities. The list stays
-// sorted; after a few hundred ids hardly any passes its last entry.
-void Sampler::list_top(std::span<const float> logits, std::vector<TokenLogprob>& top) const {
-  const size_t wanted = static_cast<size_t>(params_.top_logprobs);
-  top.reserve(wanted + 1);
-  for (size_t i = 0; i < logits.size(); ++i) {
-    const float logit = logits[i];
-    if (logit != logit || (top.size() == wanted && logit <= top.back().logprob)) continue;
-    // Behind its equals: ids come in rising order.
-    const auto at = std::ranges::upper_bound(top, logit, std::greater<>(), &TokenLogprob::logprob);
-    top.insert(at, {static_cast<int32_t>(i), logit});
-    if (top.size() > wanted) top.pop_back();
-  }
+  return out;
 }
 
 int32_t Sampler::choose(std::span<float> logits) {

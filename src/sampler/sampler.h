@@ -51,6 +51,10 @@ struct Sampled {
 // generation_config.json (Qwen's 1e-6 samples at 0.01, it is not greedy); else itself.
 float effective_temperature(float temperature);
 
+// What the model's raw logits [V] say about a token: its log-probability and rank, and the `top`
+// most likely ones.
+Sampled describe_token(std::span<const float> logits, int32_t id, int top);
+
 // One per sequence. next() allocates only for Sampled::top, so nothing when top_logprobs < 0.
 class Sampler {
  public:
@@ -72,8 +76,6 @@ class Sampler {
   int64_t taken() const { return taken_; }
 
  private:
-  void report(std::span<const float> logits, Sampled& out) const;
-  void list_top(std::span<const float> logits, std::vector<TokenLogprob>& top) const;
   int32_t choose(std::span<float> logits);
   void apply_bias_and_masks(std::span<float> logits) const;
   void apply_penalties(std::span<float> logits) const;

@@ -84,7 +84,11 @@ TEST(Images, TokensOfAnImageAreBounded) {
   smaller["max_pixels"] = 112 * 112;
   const Reply reply = ask_about(engine, parts(smaller));
   ASSERT_TRUE(reply.error.is_null()) << reply.error.dump();
-  const ordered_json expected = {{"width", 112}, {"height", 112}, {"grid", {1, 8, 8}}};
+  const ordered_json expected = {{"width", 112},
+                                 {"height", 112},
+                                 {"source_width", 140},
+                                 {"source_height", 140},
+                                 {"grid", {1, 8, 8}}};
   EXPECT_EQ(reply.prompt["images"][0], expected);
   EXPECT_TRUE(ask_about(engine, parts(image_part(media)),
                         {{"mm_processor_kwargs", {{"max_pixels", 12544}}}})

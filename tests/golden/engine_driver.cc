@@ -158,7 +158,10 @@ void EngineDriver::drain(std::vector<Reply>& replies) {
       if (reply.handle == 0 || event["request"] != reply.handle) continue;
       const std::string type = event["type"].get<std::string>();
       if (type == "prompt") reply.prompt = event;
-      if (type == "done") reply.usage = event["usage"];
+      if (type == "done") {
+        reply.usage = event["usage"];
+        reply.prompt_logprobs = event.value("prompt_logprobs", ordered_json());
+      }
       if (type == "error") reply.error = event;
       if (type == "progress" && event["stage"] == "weights") reply.weights = event;
       if (type != "delta" && type != "finish") continue;

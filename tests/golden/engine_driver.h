@@ -38,6 +38,7 @@ struct Reply {
   uint32_t handle = 0;
   ordered_json error;  // set when the request was refused or failed
   ordered_json prompt, usage;
+  ordered_json prompt_logprobs;  // null unless asked for
   ordered_json weights;  // the last event that said how far the weights have come
   std::map<int, Choice> choices;
 };
