@@ -304,10 +304,13 @@ Result<uint32_t> Engine::request_open(std::string_view json) {
       effective_temperature(sampling.temperature) > 0 ? manifest_.tokens : config.text.vocab;
   sampling.eos_ids = config.generation.eos;
   sampling.eos_ids.insert(sampling.eos_ids.end(), spec.stop_ids.begin(), spec.stop_ids.end());
-  OutputOptions output{spec.stops, spec.include_stop, spec.tool_choice != ToolChoice::kNone,
-                       spec.tool_names, !spec.stream};
   const bool one_call = !spec.parallel_tool_calls || spec.tool_choice == ToolChoice::kNamed;
-  output.calls_max = one_call ? 1 : INT_MAX;
+  const OutputOptions output{.stops = spec.stops,
+                             .include_stop = spec.include_stop,
+                             .tools = spec.tool_choice != ToolChoice::kNone,
+                             .tool_names = spec.tool_names,
+                             .calls_max = one_call ? 1 : INT_MAX,
+                             .whole_calls = !spec.stream};
   for (int i = 0; i < spec.n; ++i) {
     SamplingParams own = sampling;
     own.seed += static_cast<uint64_t>(i);

@@ -113,6 +113,22 @@ TEST_F(Generation, TheModelsOwnEndHasNoStopReason) {
   EXPECT_EQ(shown.text, "<|im_end|><|im_end|>");
 }
 
+// Cut off by the limit, a call is text where the answer is whole, and stays what it was in a stream.
+TEST_F(Generation, ACallCutOffEndsWithLength) {
+  const std::string start = "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": ";
+  ordered_json fields;
+  fields["tools"] = {{{"type", "function"}, {"function", {{"name", "f"}}}}};
+  const Choice whole = say(start, fields);
+  EXPECT_EQ(whole.text, start);
+  EXPECT_TRUE(whole.tool_calls.empty());
+  EXPECT_EQ(whole.finish_reason, "length");
+  fields["stream"] = true;
+  const Choice streamed = say(start, fields);
+  EXPECT_EQ(streamed.text, "");
+  EXPECT_FALSE(streamed.tool_calls.empty());
+  EXPECT_EQ(streamed.finish_reason, "length");
+}
+
 TEST_F(Generation, MinTokensMasksEveryEnd) {
   const int32_t end = token_of(engine_, "<|im_end|>"), x = token_of(engine_, "x");
   const Choice choice = choice_of({{"logit_bias", only(end)}, {"min_tokens", 3}});
