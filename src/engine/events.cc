@@ -132,10 +132,10 @@ void EventQueue::finish(const Request& request, const Sequence& sequence, const 
 
 void EventQueue::done(const Request& request) {
   ordered_json event = {{"request", request.handle},
-                              {"type", "done"},
-                              {"usage",
-                               {{"prompt_tokens", request.prompt_tokens},
-                                {"completion_tokens", request.completion_tokens}}}};
+                        {"type", "done"},
+                        {"usage",
+                         {{"prompt_tokens", request.prompt_tokens},
+                          {"completion_tokens", request.completion_tokens}}}};
   if (request.spec.prompt_logprobs >= 0) {
     event["prompt_logprobs"] = ordered_json::array({nullptr});
     for (const Sampled& token : request.prompt_listed)

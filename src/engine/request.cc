@@ -211,7 +211,8 @@ Result<RequestSpec> parse_request(std::string_view json, const ModelConfig& conf
   }
   OCELLI_TRY_VOID(read_bool(body, "tokenize_only", spec.tokenize_only));
   spec.return_token_ids |= spec.tokenize_only;
-  OCELLI_TRY_VOID(read_integer(body, "truncate_prompt_tokens", -1, INT32_MAX, spec.truncate_prompt));
+  OCELLI_TRY_VOID(
+      read_integer(body, "truncate_prompt_tokens", -1, INT32_MAX, spec.truncate_prompt));
   if (spec.truncate_prompt == 0 && field(body, "truncate_prompt_tokens")) {
     return fail(Status::kInvalidValue,
                 "truncate_prompt_tokens must be at least 1, or -1 for what fits, got 0.",

@@ -113,8 +113,8 @@ class Scheduler {
   std::vector<RowRun> row_runs_;
   std::vector<int> logit_rows_;
   std::vector<float> logits_copy_;  // [V], only used when a prompt forks
-  int rows_ = 0, logits_ = 0;  // of the step that is gathered
-  std::vector<Parked> parked_;  // the first parked_count_ hold steps, oldest first
+  int rows_ = 0, logits_ = 0;       // of the step that is gathered
+  std::vector<Parked> parked_;      // the first parked_count_ hold steps, oldest first
   size_t parked_count_ = 0;
   const Request* vision_request_ = nullptr;  // whose image this step has worked on
   uint64_t assumed_blocks_ = 0;  // ever: their identities are numbers, not hashes of tokens

@@ -158,8 +158,8 @@ TEST_F(PromptFields, PromptLogprobsAreThoseOfTheSameTokensForced) {
 
 // The slices in which such a prompt is read, its company and being computed again change nothing.
 TEST_F(PromptFields, PromptLogprobsDoNotDependOnCompany) {
-  const ordered_json fields = {{"prompt_logprobs", 2}, {"n", 2}, {"max_tokens", 30},
-                               {"ignore_eos", true}};
+  const ordered_json fields = {
+      {"prompt_logprobs", 2}, {"n", 2}, {"max_tokens", 30}, {"ignore_eos", true}};
   const Reply alone = reply_of(fields);
   const ordered_json plain = {{"max_tokens", 30}, {"ignore_eos", true}};
   const Reply other = reply_of(plain, "a name");
@@ -186,9 +186,10 @@ TEST_F(PromptFields, PromptLogprobsDoNotDependOnCompany) {
 
 TEST_F(PromptFields, PromptLogprobsHaveBounds) {
   EXPECT_TRUE(reply_of(nullptr).prompt_logprobs.is_null());
-  const ordered_json refused = {
-      {{"prompt_logprobs", -1}}, {{"prompt_logprobs", kLogprobsMax + 1}}, {{"prompt_logprobs", 1},
-      {"stream", true}}, {{"prompt_logprobs", "1"}}};
+  const ordered_json refused = {{{"prompt_logprobs", -1}},
+                                {{"prompt_logprobs", kLogprobsMax + 1}},
+                                {{"prompt_logprobs", 1}, {"stream", true}},
+                                {{"prompt_logprobs", "1"}}};
   for (const ordered_json& fields : refused)
     EXPECT_EQ(run(engine_, ask("hi", fields)).error["param"], "prompt_logprobs") << fields.dump();
   // 0 streams: it asks for nothing that a stream could not give.
@@ -204,7 +205,8 @@ TEST_F(PromptFields, CountingComputesNothing) {
   EXPECT_EQ(counted.usage["completion_tokens"], 0);
   EXPECT_TRUE(counted.choices.empty());
   // Longer than the context: counted all the same.
-  EXPECT_GT(reply_of({{"tokenize_only", true}}, std::string(900, '7')).prompt["prompt_tokens"], 900);
+  EXPECT_GT(reply_of({{"tokenize_only", true}}, std::string(900, '7')).prompt["prompt_tokens"],
+            900);
   EXPECT_EQ(stats(engine_)["steps"], steps);
   EXPECT_EQ(stats(engine_)["requests"], 0);
 }

@@ -39,7 +39,7 @@ struct Reply {
   ordered_json error;  // set when the request was refused or failed
   ordered_json prompt, usage;
   ordered_json prompt_logprobs;  // null unless asked for
-  ordered_json weights;  // the last event that said how far the weights have come
+  ordered_json weights;          // the last event that said how far the weights have come
   std::map<int, Choice> choices;
 };
 

@@ -2,9 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
 #include <random>
 #include <string>
 #include <vector>
+
+#include "python_json.h"
 
 namespace ocelli {
 namespace {
@@ -130,6 +133,43 @@ TEST(OutputStream, OnlySoManyCalls) {
   EXPECT_FALSE(stream.full());
   EXPECT_TRUE(stream.feed("\n" + open, End::kNo).finished);
   EXPECT_TRUE(stream.full());
+}
+
+// 2,000 random answers, their bytes cut anywhere into tokens, also inside characters and tags: what
+// is streamed adds up to what a whole answer has, which is what was meant, and no markup leaks.
+TEST(OutputStream, TwoThousandRandomToolCallStreams) {
+  std::mt19937 random(2000);
+  int calls = 0;
+  for (uint32_t round = 0; round < 2000; ++round) {
+    std::string content = round % 3 == 0 ? "So: \xc3\xa9 < " : "", text = content;
+    std::vector<std::pair<std::string, std::string>> meant;
+    for (size_t i = random() % 4; i > 0; --i) {
+      auto arguments = nlohmann::ordered_json::object();
+      for (size_t k = random() % 4; k > 0; --k)
+        arguments[random_text(random)] = random_json(random, 3);
+      const std::string name = random() % 2 == 0 ? "get_weather" : "f";
+      // Compact, with line breaks, or with escapes: one spelling comes out.
+      const int style = static_cast<int>(random() % 3);
+      const std::string spelled = arguments.dump(style == 1 ? 1 : -1, ' ', style == 2);
+      text += "<tool_call>\n{\"name\": \"" + name + "\", \"arguments\": " + spelled +
+              "}\n</tool_call>" + (random() % 2 == 0 ? "\n" : "");
+      meant.emplace_back(name, python_dumps(arguments));
+    }
+    calls += static_cast<int>(meant.size());
+    for (const bool whole_calls : {true, false}) {
+      const OutputOptions options{
+          .tools = true, .tool_names = {"get_weather", "f"}, .whole_calls = whole_calls};
+      const Whole whole = run(options, text, End::kModel, round * 2 + whole_calls);
+      ASSERT_EQ(whole.content, content) << text;
+      ASSERT_EQ(whole.calls.size(), meant.size()) << text;
+      for (size_t i = 0; i < meant.size(); ++i) {
+        ASSERT_EQ(whole.calls[i].name, meant[i].first);
+        ASSERT_EQ(whole.calls[i].arguments, meant[i].second) << text;
+      }
+      ASSERT_EQ(whole.by_tools, !meant.empty());
+    }
+  }
+  EXPECT_GT(calls, 2000);
 }
 
 TEST(OutputStream, StopStringInsideACallCutsIt) {
