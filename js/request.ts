@@ -14,6 +14,7 @@ export interface PreparedRequest {
   includeUsage: boolean;
   continuousUsage: boolean;
   returnTokenIds: boolean;
+  returnImageSizes: boolean;
   logprobs: boolean;
   /** A tool was named by tool_choice: content is then "" and never null. */
   namedTool: boolean;
@@ -49,6 +50,7 @@ export async function prepareRequest(
     core: { body: pieces, images, dump: false },
     ...streamingOf(fields),
     returnTokenIds: fields['return_token_ids'] === true,
+    returnImageSizes: fields['return_image_sizes'] === true,
     logprobs: fields['logprobs'] === true,
     namedTool: isFields(fields['tool_choice']),
     choices: typeof fields['n'] === 'number' ? fields['n'] : 1,

@@ -1,6 +1,6 @@
 // Owns the shapes of answers: a request's events become the chat.completion object or its chunks. Called by ai.ts and
 // stream.ts. Surprise: the order of keys is part of the contract, byte for byte, and so is which keys are absent.
-import type { CoreEvent, FinishReason, LogprobEntry, ToolDelta } from './abi/calls.ts';
+import type { CoreEvent, FinishReason, ImageInfo, LogprobEntry, ToolDelta } from './abi/calls.ts';
 import { fromCore } from './errors.ts';
 import { randomHex } from './json_text.ts';
 import type { PreparedRequest } from './request.ts';
@@ -10,6 +10,7 @@ import type {
   ChatCompletionChunk,
   Choice,
   ChoiceChunk,
+  ImageSize,
   Logprobs,
   ToolCall,
   Usage,
@@ -47,6 +48,7 @@ export class CompletionBuilder {
   readonly #request: PreparedRequest;
   readonly #choices = new Map<number, Gathered>();
   #promptIds: number[] | undefined;
+  #images: ImageInfo[] = [];
 
   constructor(head: Head, request: PreparedRequest) {
     this.#head = head;
@@ -56,7 +58,10 @@ export class CompletionBuilder {
   /** Returns the completion after the last event, null before. Throws an OcelliError for an error event. */
   add(event: EngineEvent): ChatCompletion | null {
     if (event.type === 'error') throw fromCore(event);
-    if (event.type === 'prompt') this.#promptIds = event.prompt_token_ids;
+    if (event.type === 'prompt') {
+      this.#promptIds = event.prompt_token_ids;
+      this.#images = event.images;
+    }
     if (event.type === 'delta') this.#delta(event);
     if (event.type === 'finish') {
       const choice = this.#choice(event.index);
@@ -116,6 +121,7 @@ export class CompletionBuilder {
       prompt_logprobs: prompt_logprobs ?? null,
     };
     if (this.#request.returnTokenIds) whole.prompt_token_ids = this.#promptIds ?? [];
+    if (this.#request.returnImageSizes) whole.images = this.#images.map(sizeOf);
     return whole;
   }
 
@@ -134,6 +140,13 @@ export class CompletionBuilder {
   }
 }
 
+const sizeOf = ({ width, height, source_width, source_height }: ImageInfo): ImageSize => ({
+  width,
+  height,
+  source_width,
+  source_height,
+});
+
 function usageOf(prompt: number, completion: number): Usage {
   return {
     prompt_tokens: prompt,
@@ -150,6 +163,7 @@ export class ChunkMaker {
   readonly #named = new Set<string>();
   #promptTokens = 0;
   #promptIds: number[] | undefined;
+  #images: ImageInfo[] | undefined;
 
   constructor(head: Head, request: PreparedRequest) {
     this.#head = head;
@@ -164,6 +178,7 @@ export class ChunkMaker {
       case 'prompt':
         this.#promptTokens = event.prompt_tokens;
         this.#promptIds = event.prompt_token_ids;
+        this.#images = event.images;
         return Array.from({ length: this.#request.choices }, (_, index) => this.#role(index));
       case 'delta':
         return [...this.#first(event.index), ...this.#delta(event)];
@@ -193,6 +208,10 @@ export class ChunkMaker {
     if (this.#request.returnTokenIds && this.#promptIds) {
       chunk.prompt_token_ids = this.#promptIds;
       this.#promptIds = undefined;
+    }
+    if (this.#request.returnImageSizes && this.#images) {
+      chunk.images = this.#images.map(sizeOf);
+      this.#images = undefined;
     }
     return chunk;
   }

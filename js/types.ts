@@ -1,6 +1,6 @@
 // Owns the public shapes: what a request may hold and what comes back. Called by every caller through index.ts.
 // Surprise: a request's type is open on purpose; unknown keys are accepted, the core checks those it knows.
-import type { FinishReason, LogprobEntry } from './abi/calls.ts';
+import type { FinishReason, ImageInfo, LogprobEntry } from './abi/calls.ts';
 
 export interface TextPart {
   type: 'text';
@@ -65,15 +65,33 @@ export interface ChatBody {
   max_completion_tokens?: number | null;
   logprobs?: boolean | null;
   top_logprobs?: number | null;
+  prompt_logprobs?: number | null;
+  tool_choice?:
+    | 'none'
+    | 'auto'
+    | 'required'
+    | { type: 'function'; function: { name: string } }
+    | null;
+  parallel_tool_calls?: boolean | null;
+  /** Puts the text of the message that the answer goes on with before it. */
+  echo?: boolean | null;
+  continue_final_message?: boolean | null;
   /** "qwen" (default: tools, images) or "hermes" (parity with services that run vLLM's example template). */
   chat_template?: string | null;
   mm_processor_kwargs?: { min_pixels?: number; max_pixels?: number } | null;
   /** Reports prompt_token_ids, and token_ids in each choice. */
   return_token_ids?: boolean | null;
+  /**
+   * Reports images: for each its width and height as the model saw it, which its boxes refer to, and source_width and
+   * source_height, as it came.
+   */
+  return_image_sizes?: boolean | null;
   /** Makes the answer these tokens and reports logprobs at each. */
   forced_token_ids?: number[] | null;
   [key: string]: unknown;
 }
+
+export type ImageSize = Omit<ImageInfo, 'grid'>;
 
 export interface Usage {
   prompt_tokens: number;
@@ -106,6 +124,7 @@ export interface ChatCompletion {
   usage: Usage;
   prompt_logprobs: unknown[] | null;
   prompt_token_ids?: number[];
+  images?: ImageSize[];
 }
 
 export interface ToolCallChunk {
@@ -129,7 +148,9 @@ export interface ChatCompletionChunk {
   model: string;
   choices: ChoiceChunk[];
   usage?: Usage;
+  /** In the first chunk. */
   prompt_token_ids?: number[];
+  images?: ImageSize[];
 }
 
 /** What `stream: true` resolves to: a Response with SSE bytes that can also be iterated over as parsed chunks. */

@@ -46,8 +46,12 @@ export interface ToolDelta {
   arguments?: string;
 }
 export interface ImageInfo {
+  /** As the model sees it: boxes that it names are in these pixels. */
   width: number;
   height: number;
+  /** As it came. */
+  source_width: number;
+  source_height: number;
   grid: [number, number, number];
 }
 export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'abort';

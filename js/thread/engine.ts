@@ -257,7 +257,7 @@ function engineOf(
       const one = running.get(request);
       if (!one) continue;
       if (event.type === 'prompt') one.images = event.images.length;
-      if (event.type === 'delta') one.firstToken ||= clockMs();
+      if (event.type === 'delta' && event.tokens !== 0) one.firstToken ||= clockMs(); // 0: an echo
       if (event.type === 'done') event.timing = timingOf(one);
       if (event.type === 'done' && one.dump)
         one.sink({ type: 'dump', files: dumped(request, one.images) });

