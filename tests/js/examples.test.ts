@@ -80,7 +80,7 @@ it('examples/edge-function answers from an endpoint when the environment names o
       ['/v1/chat/completions', id],
     ]);
   } finally {
-    for (const name of Object.keys(variables)) delete process.env[name];
+    for (const name of Object.keys(variables)) Reflect.deleteProperty(process.env, name);
     await stub.close();
   }
 });
