@@ -3,13 +3,22 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { readdirSync } from 'node:fs';
-import { describe, expect, it } from 'vitest';
+import { type FileHandle, open } from 'node:fs/promises';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { readyOptions } from '../../js/weights/download_options.ts';
+import { ask } from '../../js/weights/download_request.ts';
+import { Failure } from '../../js/weights/download_retry.ts';
 import type { LoadProgress } from '../../js/weights/progress.ts';
 import { pull } from '../../js/weights/pull.ts';
 import { sourceFrom } from '../../js/weights/source.ts';
 import { rejection } from '../js/fake_ai.ts';
 import { type Fault, randomShards, sha256 } from './faulty_server.ts';
 import { impatient, pulling, quick, serving, sizeOf, temporary, verifiedIn } from './fixtures.ts';
+
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
 
 const kib = 1024;
 /** What fetch() may throw away of what has arrived when a connection breaks: what lies in its buffers. */
@@ -349,6 +358,65 @@ describe('what cannot be had', () => {
     await pulling(server, folder);
     expect(verifiedIn(folder)).toHaveLength(1);
   });
+
+  it('is told after half a minute: silence, before an answer and in the middle of one', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const silent = new Response(
+      new ReadableStream({ start: (one) => one.enqueue(new Uint8Array(1)) }),
+    );
+    for (const fetcher of [() => new Promise(() => undefined), async () => silent]) {
+      const network = {
+        mirrors: [new URL('http://x/')],
+        fetch: fetcher as typeof fetch,
+        options: readyOptions({}),
+        requests: 0,
+        ownCache: false,
+      };
+      const wanted = { file: 'a', mirror: 0, from: 0, bytes: 10, origin: null, range: true };
+      let ended: unknown = null;
+      const reading = async (): Promise<void> => {
+        const answer = await ask(network, wanted, undefined);
+        while (await answer.next());
+      };
+      void reading().catch((error: unknown) => (ended = error));
+      await vi.advanceTimersByTimeAsync(29_999);
+      expect(ended).toBe(null);
+      await vi.advanceTimersByTimeAsync(1);
+      expect(ended).toBeInstanceOf(Failure);
+      expect((ended as Failure).error).toMatchObject({ code: 'download_stalled', status: 504 });
+      expect((ended as Failure).message).toBe('a: nothing came from http://x/a for 30 s');
+    }
+  });
+
+  it.each(['ENOSPC', 'EDQUOT', 'EFBIG'])(
+    'is told: no room on the disk any more, %s, and the rest goes on later',
+    async (code) => {
+      const file = await open(import.meta.filename);
+      const handles = Object.getPrototypeOf(file) as FileHandle;
+      await file.close();
+      const model = randomShards([50 * kib, 50 * kib, 50 * kib]);
+      const server = await serving(model);
+      const folder = temporary();
+      const write = handles.write as (...given: unknown[]) => Promise<unknown>;
+      let room = 80 * kib;
+      const full = async function (this: FileHandle, ...given: unknown[]): Promise<unknown> {
+        room -= given[2] as number;
+        if (room < 0) throw Object.assign(new Error(`${code}: no room, write`), { code });
+        return await write.apply(this, given);
+      };
+      vi.spyOn(handles, 'write').mockImplementation(full as FileHandle['write']);
+      const error = await rejection(pulling(server, folder, { parallel: 1 }));
+      expect(error).toMatchObject({ code: 'cache_full', status: 507 });
+      expect(error.message).toMatch(
+        /^the cache \/.* has no room for \d+ bytes of [0-9a-f]{64}\.partial: E/,
+      );
+      expect(error.message).toContain(folder);
+      expect(verifiedIn(folder)).toHaveLength(1);
+      vi.restoreAllMocks();
+      expect((await pulling(server, folder)).fetched).toBeLessThanOrEqual(100 * kib);
+      expect(verifiedIn(folder)).toHaveLength(3);
+    },
+  );
 
   it('is told: a redirect loop', async () => {
     const server = await serving(randomShards([100]));
