@@ -66,12 +66,8 @@ export interface ChatBody {
   logprobs?: boolean | null;
   top_logprobs?: number | null;
   prompt_logprobs?: number | null;
-  tool_choice?:
-    | 'none'
-    | 'auto'
-    | 'required'
-    | { type: 'function'; function: { name: string } }
-    | null;
+  /** 'none', 'auto', 'required' or a tool by name. */
+  tool_choice?: string | { type: string; function: { name: string } } | null;
   parallel_tool_calls?: boolean | null;
   /** Puts the text of the message that the answer goes on with before it. */
   echo?: boolean | null;
