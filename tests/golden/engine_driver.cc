@@ -214,7 +214,7 @@ int32_t EngineDriver::add_adapter(const std::string& name, const std::string& co
   const int32_t reserved =
       ocelli_adapter_reserve(engine_, static_cast<uint32_t>(file.size()), &room);
   if (reserved != 0) return reserved;
-  std::memcpy(room, file.data(), file.size());
+  if (!file.empty()) std::memcpy(room, file.data(), file.size());
   return ocelli_adapter_commit(engine_, name.data(), static_cast<uint32_t>(name.size()),
                                config.data(), static_cast<uint32_t>(config.size()));
 }
