@@ -253,6 +253,25 @@ Result<void> Engine::adapter_commit(std::string_view name, std::string_view conf
 
 Result<uint32_t> Engine::media_put(std::span<const uint8_t> encoded) { return media_.put(encoded); }
 
+// Null without a grammar. The vocabulary is sorted when a first request needs it.
+Result<std::shared_ptr<Grammar>> Engine::grammar_of(const RequestSpec& spec) {
+  if (!spec.grammar) return nullptr;
+  if (!vocabulary_) {
+    std::vector<std::pair<int32_t, std::string>> markers;
+    for (const char* text : {"<tool_call>", "</tool_call>"}) {
+      const std::optional<int32_t> id = tokenizer_->find_added(text);
+      if (id && !tokenizer_->is_special(*id)) markers.emplace_back(*id, text);
+    }
+    vocabulary_.emplace(
+        manifest_.config.text.vocab,
+        [this](int32_t id) {
+          return tokenizer_->is_added(id) ? std::string_view() : tokenizer_->token_bytes(id);
+        },
+        markers);
+  }
+  return grammars_.get(*spec.grammar, *vocabulary_);
+}
+
 Result<uint32_t> Engine::request_open(std::string_view json) {
   if (load_error_) return std::unexpected(*load_error_);
   if (!scheduler_) return fail(Status::kNotReady, "the tokenizer's shard is not committed yet");
@@ -274,6 +293,7 @@ Result<uint32_t> Engine::request_open(std::string_view json) {
                     std::to_string(spec.n) + ".",
                 "n");
   }
+  OCELLI_TRY(const std::shared_ptr<Grammar> grammar, grammar_of(spec));
   std::vector<PatchGrid> grids;
   for (const ImagePart& part : spec.images) {
     OCELLI_TRY(RequestImage image, media_.open(part, config, options_.image_tokens_max));
@@ -316,6 +336,7 @@ Result<uint32_t> Engine::request_open(std::string_view json) {
     own.seed += static_cast<uint64_t>(i);
     Sequence sequence{std::move(own), OutputStream(output)};
     sequence.index = i;
+    if (grammar) sequence.matcher.emplace(grammar);
     sequence.tokens = prompt.ids;
     sequence.waits_for_fork = i > 0;
     request->sequences.push_back(std::move(sequence));

@@ -21,6 +21,7 @@
 #include "engine/scheduler.h"
 #include "format/manifest.h"
 #include "format/sha256.h"
+#include "grammar/grammar.h"
 #include "model/decoder.h"
 #include "model/kv_pool.h"
 #include "model/vision.h"
@@ -90,6 +91,7 @@ class Engine {
   bool warm_text();
   bool warm_vision();
   Result<Request*> find(uint32_t handle);
+  Result<std::shared_ptr<Grammar>> grammar_of(const RequestSpec& spec);
 
   Manifest manifest_;
   EngineOptions options_;
@@ -102,6 +104,8 @@ class Engine {
   std::optional<WeightLoader> loader_;
   Weights weights_;
   std::optional<Tokenizer> tokenizer_;
+  std::optional<Vocabulary> vocabulary_;  // from the first request with a grammar on
+  GrammarCache grammars_;
   std::optional<Decoder> decoder_;
   std::optional<VisionTower> tower_;
   std::optional<KvPool> kv_;

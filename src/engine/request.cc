@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "engine/constraint.h"
 #include "engine/fields.h"
 #include "engine/limits.h"
 #include "engine/request_chat.h"
@@ -50,33 +51,6 @@ Result<void> read_logit_bias(const ordered_json& body, int vocab, SamplingParams
     }
     const float clamped = std::fmin(std::fmax(bias.get<float>(), -100.0f), 100.0f);
     sampling.logit_bias.emplace_back(id, clamped);
-  }
-  return {};
-}
-
-Result<void> refuse_constraints(const ordered_json& body, const RequestSpec& spec) {
-  if (spec.tool_choice == ToolChoice::kRequired || spec.tool_choice == ToolChoice::kNamed) {
-    return fail(Status::kUnsupportedFeature,
-                "tool_choice " + shown(*field(body, "tool_choice")) +
-                    " needs constrained decoding, which this build does not have: use "
-                    "\"auto\" or \"none\"",
-                "tool_choice");
-  }
-  const ordered_json* format = field(body, "response_format");
-  if (format && !(format->is_object() && is(*format, "type", "text"))) {
-    return fail(Status::kUnsupportedFeature,
-                "response_format " + shown(*format) +
-                    " needs constrained decoding, which this build does not have: "
-                    "use {\"type\":\"text\"}",
-                "response_format");
-  }
-  for (const char* name :
-       {"guided_json", "guided_regex", "guided_choice", "guided_grammar", "structural_tag"}) {
-    if (field(body, name)) {
-      return fail(Status::kUnsupportedFeature,
-                  std::string(name) + " needs constrained decoding, which this build does not have",
-                  name);
-    }
   }
   return {};
 }
@@ -224,7 +198,7 @@ Result<RequestSpec> parse_request(std::string_view json, const ModelConfig& conf
     OCELLI_TRY_VOID(read_tool_choice(body, spec));
     OCELLI_TRY_VOID(read_images(body, config.image, spec));
   }
-  OCELLI_TRY_VOID(refuse_constraints(body, spec));
+  OCELLI_TRY_VOID(read_constraint(body, spec));
   return spec;
 }
 

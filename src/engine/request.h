@@ -11,6 +11,7 @@
 
 #include "base/result.h"
 #include "format/manifest.h"
+#include "grammar/grammar.h"
 #include "sampler/sampler.h"
 #include "text/chat_template.h"
 
@@ -60,7 +61,8 @@ struct RequestSpec {
   std::string named_tool = {};  // one of tool_names
   bool parallel_tool_calls = true;
   std::vector<std::string> tool_names;
-  std::string adapter;          // name of a loaded one; empty: the base alone
+  std::string adapter;                        // name of a loaded one; empty: the base alone
+  std::optional<GrammarSource> grammar = {};  // what the answer must be
   std::vector<int32_t> forced;  // teacher forcing: these tokens instead of sampled ones
 };
 

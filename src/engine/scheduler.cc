@@ -378,8 +378,9 @@ void Scheduler::sample(const StepRun& run, std::span<float> logits) {
   const auto draw = [&](Sequence& sequence, std::span<float> values) {
     const size_t output = sequence.tokens.size() - request.prompt_tokens;
     const std::vector<int32_t>& forced = request.spec.forced;
-    take_token(request, sequence,
-               sequence.sampler->next(values, output < forced.size() ? forced[output] : -1));
+    const int32_t next = output < forced.size() ? forced[output] : -1;
+    const auto bits = allowed(request, sequence);
+    if (bits) take_token(request, sequence, sequence.sampler->next(values, next, *bits));
   };
   if (forks) fork(request);
   draw(*run.sequence, logits);
@@ -411,6 +412,25 @@ void Scheduler::fork(Request& request) {
   }
 }
 
+// The tokens that a sequence's grammar lets through, none when it has no grammar. Nothing: the
+// request is over.
+std::optional<std::span<const uint32_t>> Scheduler::allowed(Request& request, Sequence& sequence) {
+  if (sequence.finished) return std::nullopt;
+  if (!sequence.matcher) return std::span<const uint32_t>();
+  const Result<std::span<const uint32_t>> bits = sequence.matcher->mask();
+  if (!bits) {
+    Error error = bits.error();
+    error.param = request.spec.grammar->field;
+    fail_request(request, error);
+    return std::nullopt;
+  }
+  allowed_.assign(bits->begin(), bits->end());
+  if (!sequence.matcher->may_end() || request.spec.sampling.ignore_eos) return allowed_;
+  for (const int32_t id : sequence.sampling.eos_ids)
+    allowed_[static_cast<size_t>(id) / 32] |= 1u << (id % 32);
+  return allowed_;
+}
+
 void Scheduler::take_token(Request& request, Sequence& sequence, const Sampled& sampled) {
   const RequestSpec& spec = request.spec;
   const auto contains = [](const std::vector<int32_t>& ids, int32_t id) {
@@ -424,9 +444,11 @@ void Scheduler::take_token(Request& request, Sequence& sequence, const Sampled& 
   const bool eos = contains(config_.generation.eos, sampled.id) && !spec.sampling.ignore_eos;
   const bool stop_id = contains(spec.stop_ids, sampled.id);
   End end = at_limit ? End::kTruncated : End::kNo;
-  if ((eos || stop_id) && (free_running || at_limit)) end = End::kModel;
+  const bool stopped = (eos || stop_id) && (free_running || at_limit);
+  const bool followed = sequence.matcher && sequence.matcher->accept(sampled.id);
+  if (stopped || (followed && sequence.matcher->must_end())) end = End::kModel;
 
-  const bool silent = (end == End::kModel && !spec.include_stop) ||
+  const bool silent = (stopped && !spec.include_stop) ||
                       (spec.skip_special_tokens && tokenizer_.is_special(sampled.id));
   const std::string_view bytes = silent ? std::string_view() : tokenizer_.token_bytes(sampled.id);
   const OutputStep step = sequence.output.feed(bytes, end, output >= spec.sampling.min_tokens);

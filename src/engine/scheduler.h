@@ -95,6 +95,7 @@ class Scheduler {
   void take_logits(const StepRun& run, int first);
   void sample(const StepRun& run, std::span<float> logits);
   void fork(Request& request);
+  std::optional<std::span<const uint32_t>> allowed(Request& request, Sequence& sequence);
   void take_token(Request& request, Sequence& sequence, const Sampled& sampled);
   void end_sequence(Request& request, Sequence& sequence);
   void release(Sequence& sequence);
@@ -112,6 +113,7 @@ class Scheduler {
   std::vector<StepRun> runs_;
   std::vector<RowRun> row_runs_;
   std::vector<int> logit_rows_;
+  std::vector<uint32_t> allowed_;   // bits [V], only used under a grammar
   std::vector<float> logits_copy_;  // [V], only used when a prompt forks
   int rows_ = 0, logits_ = 0;       // of the step that is gathered
   std::vector<Parked> parked_;      // the first parked_count_ hold steps, oldest first

@@ -11,6 +11,7 @@
 
 #include "base/buffer.h"
 #include "engine/request.h"
+#include "grammar/matcher.h"
 #include "image/image.h"
 #include "model/adapter.h"
 #include "model/mrope.h"
@@ -29,6 +30,7 @@ struct Sequence {
   // From admission to the end: its tables are as large as the vocabulary, and many requests may
   // wait.
   std::optional<Sampler> sampler;
+  std::optional<Matcher> matcher;  // of the grammar, if the answer has one
   OutputStream output;
   int index = 0;                // choice
   std::vector<int32_t> tokens;  // prompt, then output

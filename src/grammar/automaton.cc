@@ -58,12 +58,13 @@ void Automaton::begin() {
 
 size_t Automaton::bytes() const {
   // An entry of a hash table costs its content, a link and its hash.
-  return nodes_.size() * (sizeof(Node) + 32) + places_.size() * sizeof(Place) +
-         table_.size() * sizeof(int32_t) + frames_.size() * (2 * sizeof(Frame) + 24);
+  return rules_.edges().size() * (sizeof(Edge) + 8) + nodes_.size() * (sizeof(Node) + 32) +
+         places_.size() * sizeof(Place) + table_.size() * sizeof(int32_t) +
+         frames_.size() * (2 * sizeof(Frame) + 24);
 }
 
 void Automaton::trim() {
-  if (!exhausted_ && bytes() < kAutomatonBytes) return;
+  if (!exhausted_ && bytes() < kAutomatonBytes + rules_.edges().size() * (sizeof(Edge) + 8)) return;
   exhausted_ = false;
   ++generation_;
   begin();
@@ -101,8 +102,8 @@ void Automaton::reach(Place place) {
   while (!todo_.empty()) {
     const Place at = todo_.back();
     todo_.pop_back();
-    const uint64_t key = uint64_t{static_cast<uint32_t>(at.state)} << 32 |
-                         static_cast<uint32_t>(at.frame);
+    const uint64_t key =
+        uint64_t{static_cast<uint32_t>(at.state)} << 32 | static_cast<uint32_t>(at.frame);
     if (!seen_.try_emplace(key, true).second) continue;
     if (seen_.size() > kPlacesMax) {
       exhausted_ = true;
@@ -153,8 +154,8 @@ int32_t Automaton::intern() {
   }
   if (id == kDead) {
     id = static_cast<int32_t>(nodes_.size());
-    nodes_.push_back({static_cast<uint32_t>(places_.size()), static_cast<uint32_t>(found_.size()),
-                      accepts_});
+    nodes_.push_back(
+        {static_cast<uint32_t>(places_.size()), static_cast<uint32_t>(found_.size()), accepts_});
     places_.insert(places_.end(), found_.begin(), found_.end());
     table_.insert(table_.end(), classes_, kUnknown);
     by_hash_.emplace(hash, id);

@@ -14,9 +14,9 @@
 
 namespace ocelli {
 
-inline constexpr size_t kAutomatonBytes = 4 << 20;       // then states are forgotten
-inline constexpr size_t kAutomatonBytesHard = 16 << 20;  // in the middle of one mask
-inline constexpr size_t kPlacesMax = 4096;               // of one state
+inline constexpr size_t kAutomatonBytes = 2 << 20;      // then states are forgotten
+inline constexpr size_t kAutomatonBytesHard = 8 << 20;  // in the middle of one mask
+inline constexpr size_t kPlacesMax = 4096;              // of one state
 
 class Automaton {
  public:

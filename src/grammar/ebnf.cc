@@ -65,7 +65,8 @@ class Parser {
 
  private:
   void bad(const std::string& what) {
-    const auto line = std::count(source_.begin(), source_.begin() + static_cast<ptrdiff_t>(at_), '\n');
+    const auto line =
+        std::count(source_.begin(), source_.begin() + static_cast<ptrdiff_t>(at_), '\n');
     rules_.problem("has " + what + " in line " + std::to_string(line + 1));
     at_ = source_.size();
   }
@@ -91,7 +92,8 @@ class Parser {
   }
   std::string_view name_at() const {
     size_t end = at_;
-    while (end < source_.size() && is_name_char(source_[end]) && !(lark_ && source_[end] == '-')) ++end;
+    while (end < source_.size() && is_name_char(source_[end]) && !(lark_ && source_[end] == '-'))
+      ++end;
     return source_.substr(at_, end - at_);
   }
 

@@ -100,7 +100,13 @@ Result<std::shared_ptr<Grammar>> GrammarCache::get(const GrammarSource& source,
   }
   OCELLI_TRY(auto grammar, compile(source, vocabulary));
   kept_.push_front({source.kind, source.text, grammar});
-  if (kept_.size() > kGrammarsKept) kept_.pop_back();
+  size_t bytes = 0, fitting = 0;
+  for (const Entry& entry : kept_) {
+    bytes += entry.grammar->bytes();
+    if (bytes > kGrammarCacheBytes || fitting == kGrammarsKept) break;
+    ++fitting;
+  }
+  kept_.resize(std::max<size_t>(1, fitting));
   return grammar;
 }
 

@@ -12,6 +12,7 @@ namespace ocelli {
 
 inline constexpr size_t kGrammarBytesMax = 128 << 10;  // of a source
 inline constexpr size_t kGrammarsKept = 16;
+inline constexpr size_t kGrammarCacheBytes = 16 << 20;  // those of running requests stay besides
 
 struct GrammarSource {
   enum class Kind : uint8_t {

@@ -1,6 +1,7 @@
 #include "grammar/json_schema.h"
 
 #include <algorithm>
+#include <cctype>
 #include <vector>
 
 #include "grammar/json_values.h"
@@ -9,9 +10,9 @@
 namespace ocelli {
 namespace {
 
-constexpr int kSchemasMax = 20'000;  // read in one grammar
-constexpr int kJoinsMax = 1000;      // each copies its schema
-constexpr int64_t kCountedMax = 64;  // minProperties and maxProperties
+constexpr int kSchemasMax = 20'000;   // read in one grammar
+constexpr int kJoinsMax = 1000;       // each copies its schema
+constexpr int64_t kCountedMax = 64;   // minProperties and maxProperties
 constexpr size_t kBranchesMax = 256;  // of anyOf and oneOf
 
 bool about_more_than(const Schema& schema, std::initializer_list<std::string_view> keywords) {
@@ -32,8 +33,7 @@ std::string pointer_part(std::string_view part) {
   std::string out;
   const auto hex = [](char c) { return c <= '9' ? c - '0' : (c | 32) - 'a' + 10; };
   for (size_t i = 0; i < part.size(); ++i) {
-    if (part[i] == '%' && i + 2 < part.size() && isxdigit(part[i + 1]) &&
-        isxdigit(part[i + 2])) {
+    if (part[i] == '%' && i + 2 < part.size() && isxdigit(part[i + 1]) && isxdigit(part[i + 2])) {
       out += static_cast<char>(hex(part[i + 1]) * 16 + hex(part[i + 2]));
       i += 2;
     } else {
@@ -74,15 +74,14 @@ Rules::Part JsonSchemas::any_value() {
   if (any_value_ < 0) {
     any_value_ = rules_.declare("value");
     const Rules::Part of_object = any_object();
-    const Rules::Part rest = rules_.repeat(
-        rules_.sequence(separator(','), rules_.call(any_value_)), 0, kUnbounded);
+    const Rules::Part rest =
+        rules_.repeat(rules_.sequence(separator(','), rules_.call(any_value_)), 0, kUnbounded);
     const Rules::Part of_array = rules_.sequence(
         {rules_.literal("["), rules_.optional(rules_.sequence(rules_.call(any_value_), rest)),
          rules_.literal("]")});
     const std::string words[] = {"true", "false", "null"};
-    rules_.define(any_value_,
-                  rules_.choice({{of_object, of_array, rules_.call(any_string_),
-                                  json_number(rules_, false), rules_.one_of(words)}}));
+    rules_.define(any_value_, rules_.choice({{of_object, of_array, rules_.call(any_string_),
+                                              json_number(rules_, false), rules_.one_of(words)}}));
   }
   return rules_.call(any_value_);
 }
@@ -121,8 +120,8 @@ Rules::Part JsonSchemas::value(const Schema& schema, const std::string& path, in
   }
   if (!known_keywords(schema, path)) return rules_.never();
   if (schema.value("nullable", Schema()) == true) {
-    return rules_.choice({{value(without(schema, "nullable"), path, depth + 1),
-                           rules_.literal("null")}});
+    return rules_.choice(
+        {{value(without(schema, "nullable"), path, depth + 1), rules_.literal("null")}});
   }
   if (schema.contains("$ref") && schema["$ref"].is_string() && !about_more_than(schema, {"$ref"}))
     return reference(schema["$ref"].get<std::string>(), depth);
@@ -232,8 +231,7 @@ Rules::Part JsonSchemas::listed(const Schema& schema) {
                    ", which cannot be followed together");
     return rules_.never();
   }
-  const Schema list =
-      schema.contains("enum") ? schema["enum"] : Schema::array({schema["const"]});
+  const Schema list = schema.contains("enum") ? schema["enum"] : Schema::array({schema["const"]});
   if (!list.is_array()) rules_.problem("has an enum that is no list");
   std::vector<std::string> texts;
   for (const Schema& one : list) {
@@ -304,7 +302,8 @@ Rules::Part JsonSchemas::other_key(const Schema& properties) {
 // States [i][n]: before property i, with n members written (counted up to what still matters).
 Rules::Part JsonSchemas::object(const Schema& schema, const std::string& path, int depth) {
   int64_t least = 0, most = kUnbounded;
-  if (!read_count(rules_, schema, "minProperties", least) || !read_count(rules_, schema, "maxProperties", most))
+  if (!read_count(rules_, schema, "minProperties", least) ||
+      !read_count(rules_, schema, "maxProperties", most))
     return rules_.never();
   Schema properties = schema.value("properties", Schema::object());
   const Schema required = schema.value("required", Schema::array());
@@ -322,8 +321,8 @@ Rules::Part JsonSchemas::object(const Schema& schema, const std::string& path, i
       properties[must.back()] = schema.value("additionalProperties", Schema(true));
   }
   if (least <= static_cast<int64_t>(must.size())) least = 0;
-  const bool limited = most != kUnbounded && (others != false ||
-                                             most < static_cast<int64_t>(properties.size()));
+  const bool limited =
+      most != kUnbounded && (others != false || most < static_cast<int64_t>(properties.size()));
   if (!limited) most = kUnbounded;
   if (least > kCountedMax || (limited && most > kCountedMax)) {
     rules_.problem("has minProperties or maxProperties above " + std::to_string(kCountedMax));
@@ -383,11 +382,12 @@ Rules::Part JsonSchemas::object(const Schema& schema, const std::string& path, i
       std::vector<int32_t> next(counted + 1);
       for (int32_t& state : next) state = rules_.state();
       for (size_t n = 1; static_cast<int64_t>(n) < most; ++n) {
-        const Rules::Part one = rules_.sequence(
-            {separator(','), any_key(), separator(':'), rules_.call(rule)});
+        const Rules::Part one =
+            rules_.sequence({separator(','), any_key(), separator(':'), rules_.call(rule)});
         rules_.empty(more[n], one.from);
         rules_.empty(one.to, next[n + 1]);
-        if (static_cast<int64_t>(n) - (extra - 1) >= least) rules_.bytes(next[n + 1], part.to, '}', '}');
+        if (static_cast<int64_t>(n) - (extra - 1) >= least)
+          rules_.bytes(next[n + 1], part.to, '}', '}');
       }
       more = std::move(next);
     }
@@ -404,7 +404,9 @@ Rules::Part JsonSchemas::object(const Schema& schema, const std::string& path, i
 
 Rules::Part JsonSchemas::array(const Schema& schema, const std::string& path, int depth) {
   int64_t least = 0, most = kUnbounded;
-  if (!read_count(rules_, schema, "minItems", least) || !read_count(rules_, schema, "maxItems", most)) return rules_.never();
+  if (!read_count(rules_, schema, "minItems", least) ||
+      !read_count(rules_, schema, "maxItems", most))
+    return rules_.never();
   // Before 2020 a list of items was what prefixItems is now, and additionalItems were the rest.
   const bool old = schema.contains("items") && schema["items"].is_array();
   const Schema first = old ? schema["items"] : schema.value("prefixItems", Schema::array());
@@ -424,9 +426,9 @@ Rules::Part JsonSchemas::array(const Schema& schema, const std::string& path, in
       rules_.empty(at, comma.from);
       at = comma.to;
     }
-    const Rules::Part item = value(first[static_cast<size_t>(i)],
-                                   path + (old ? "/items/" : "/prefixItems/") + std::to_string(i),
-                                   depth + 1);
+    const Rules::Part item =
+        value(first[static_cast<size_t>(i)],
+              path + (old ? "/items/" : "/prefixItems/") + std::to_string(i), depth + 1);
     rules_.empty(at, item.from);
     at = rules_.state();
     rules_.empty(item.to, at);

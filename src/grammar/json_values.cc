@@ -15,8 +15,8 @@ using nlohmann::ordered_json;
 
 constexpr int64_t kIntegerMax = 999'999'999'999'999;  // kDigitsMax nines
 constexpr int kDecimalsMax = 6;                       // of a bound
-constexpr int64_t kMultiplesMax = 1000;  // listed
-constexpr int64_t kRemaindersMax = 256;  // told apart
+constexpr int64_t kMultiplesMax = 1000;               // listed
+constexpr int64_t kRemaindersMax = 256;               // told apart
 
 const ordered_json* field(const ordered_json& schema, const char* name) {
   const auto found = schema.find(name);
@@ -64,7 +64,8 @@ void add_unsigned(Rules& rules, int64_t low, int64_t high, size_t decimals,
   const size_t narrow = decimals + 1;
   for (size_t width = digits_of(low, narrow).size(); width <= digits_of(high, narrow).size();
        ++width) {
-    std::string from = width == narrow ? std::string(width, '0') : "1" + std::string(width - 1, '0');
+    std::string from =
+        width == narrow ? std::string(width, '0') : "1" + std::string(width - 1, '0');
     std::string to(width, '9');
     if (digits_of(low, narrow).size() == width) from = digits_of(low, narrow);
     if (digits_of(high, narrow).size() == width) to = digits_of(high, narrow);
@@ -228,14 +229,15 @@ struct Format {
   int least, most;  // characters
 };
 
-#define OCELLI_DATE                                                                  \
+#define OCELLI_DATE                                                                        \
   "[0-9]{4}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|" \
   "02-(0[1-9]|1[0-9]|2[0-8]))"
-#define OCELLI_TIME                                                \
+#define OCELLI_TIME \
   "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,6})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
 #define OCELLI_HOST "[A-Za-z0-9]{1,20}(-[A-Za-z0-9]{1,20})?(\\.[A-Za-z]{2,12}){1,3}"
 #define OCELLI_BYTE "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
-#define OCELLI_CLOCK "T([0-9]{1,2}H([0-9]{1,2}M([0-9]{1,2}S)?)?|[0-9]{1,2}M([0-9]{1,2}S)?|[0-9]{1,2}S)"
+#define OCELLI_CLOCK \
+  "T([0-9]{1,2}H([0-9]{1,2}M([0-9]{1,2}S)?)?|[0-9]{1,2}M([0-9]{1,2}S)?|[0-9]{1,2}S)"
 
 // What is allowed of each format: usual spellings, each valid by its standard, not all of them.
 constexpr Format kFormats[] = {
@@ -251,9 +253,8 @@ constexpr Format kFormats[] = {
     {"ipv4", "(" OCELLI_BYTE "\\.){3}" OCELLI_BYTE, 7, 15},
     {"ipv6", "([0-9a-f]{1,4}:){7}[0-9a-f]{1,4}", 15, 39},
     {"uuid", "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", 36, 36},
-    {"uri",
-     "https?://" OCELLI_HOST "(/[A-Za-z0-9._~-]{1,40}){0,6}/?(\\?[A-Za-z0-9._~=&-]{1,80})?", 11,
-     500},
+    {"uri", "https?://" OCELLI_HOST "(/[A-Za-z0-9._~-]{1,40}){0,6}/?(\\?[A-Za-z0-9._~=&-]{1,80})?",
+     11, 500},
 };
 
 }  // namespace
@@ -277,9 +278,10 @@ bool read_count(Rules& rules, const ordered_json& schema, const char* name, int6
 
 Rules::Part json_character(Rules& rules) {
   // \u escapes of surrogates are left out: alone they are no text, and pairs are other characters.
-  return rules.choice({{character(rules, CharSet::all(), Spelling::kJson),
-                        regex(rules, "\\\\([/bfnrt]|u([0-9a-cA-CefEF][0-9a-fA-F]{3}|[dD][0-7][0-9a-fA-F]{2}))",
-                              Spelling::kPlain)}});
+  return rules.choice(
+      {{character(rules, CharSet::all(), Spelling::kJson),
+        regex(rules, "\\\\([/bfnrt]|u([0-9a-cA-CefEF][0-9a-fA-F]{3}|[dD][0-7][0-9a-fA-F]{2}))",
+              Spelling::kPlain)}});
 }
 
 Rules::Part json_number(Rules& rules, bool integer) {

@@ -16,8 +16,7 @@ std::string compact(const nlohmann::ordered_json& value);
 
 // Reads a count such as minLength, at most kUnbounded; `out` stays when there is none. False, and a
 // problem of `rules`: it is no count.
-bool read_count(Rules& rules, const nlohmann::ordered_json& schema, const char* name,
-                int64_t& out);
+bool read_count(Rules& rules, const nlohmann::ordered_json& schema, const char* name, int64_t& out);
 
 // One character inside of a JSON string, in any of its spellings.
 Rules::Part json_character(Rules& rules);

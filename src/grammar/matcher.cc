@@ -48,6 +48,10 @@ void Grammar::trim() {
   if (masks_.size() > kMasksKept || automaton_.generation() != generation) masks_.clear();
 }
 
+size_t Grammar::bytes() const {
+  return automaton_.bytes() + masks_.size() * vocabulary_.words() * sizeof(uint32_t);
+}
+
 void Matcher::settle() {
   Automaton& automaton = grammar_->automaton();
   generation_ = automaton.generation();

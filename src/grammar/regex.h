@@ -26,7 +26,8 @@ bool read_class(std::string_view source, size_t& at, CharSet& set);
 bool read_escape(std::string_view source, size_t& at, CharSet& set);
 // The next code point; false on invalid UTF-8.
 bool read_char(std::string_view source, size_t& at, uint32_t& c);
-// "{2}", "{2,}", "{2,5}" with `at` behind the brace; false when it is no such thing, and `at` stays.
+// "{2}", "{2,}", "{2,5}" with `at` behind the brace; false when it is no such thing, and `at`
+// stays.
 bool read_counts(std::string_view source, size_t& at, int32_t& least, int32_t& most);
 
 }  // namespace ocelli

@@ -334,7 +334,8 @@ Result<void> Rules::check_recursion(const std::vector<bool>& may_be_empty) const
       }
       const size_t called = first[node][next++];
       if (mark[called] == 1) {
-        const std::string name = called < rules ? "\"" + rules_[called].name + "\"" : "a repetition";
+        const std::string name =
+            called < rules ? "\"" + rules_[called].name + "\"" : "a repetition";
         return fail(Status::kInvalidValue, "is left-recursive: " + name +
                                                " can begin with itself before it reads anything");
       }

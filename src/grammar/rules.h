@@ -15,8 +15,8 @@
 
 namespace ocelli {
 
-inline constexpr int32_t kUnbounded = INT32_MAX;  // the upper count of an open loop
-inline constexpr size_t kGrammarEdgesMax = 400'000;  // some 12 MB; a schema has a few thousand
+inline constexpr int32_t kUnbounded = INT32_MAX;     // the upper count of an open loop
+inline constexpr size_t kGrammarEdgesMax = 100'000;  // some 3 MB; a schema has a few thousand
 inline constexpr int kGrammarDepthMax = 64;          // nesting of what a front end reads
 
 // Code points, as sorted ranges that do not touch. Surrogates are never part of one.

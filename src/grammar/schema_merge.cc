@@ -175,7 +175,7 @@ std::optional<unsigned> keyword_kind(std::string_view keyword) {
 }
 
 std::set<std::string> types_of(const Schema& schema) {
-  static const std::set<std::string> kAll = {"string", "number", "array",
+  static const std::set<std::string> kAll = {"string", "number",  "array",
                                              "object", "boolean", "null"};
   if (!schema.is_object()) return kAll;
   if (schema.contains("type")) return named_types(schema["type"]);
@@ -192,8 +192,7 @@ std::set<std::string> types_of(const Schema& schema) {
 bool has_type(const Schema& value, const std::set<std::string>& types) {
   if (value.is_number()) {
     const double number = value.get<double>();
-    return types.contains("number") ||
-           (types.contains("integer") && number == std::floor(number));
+    return types.contains("number") || (types.contains("integer") && number == std::floor(number));
   }
   return types.contains(value.is_null()      ? "null"
                         : value.is_boolean() ? "boolean"
@@ -249,9 +248,8 @@ bool disjoint(const Schema& a, const Schema& b,
   };
   const Schema of_a = values(a), of_b = values(b);
   if (of_a.is_array() && of_b.is_array()) {
-    return std::ranges::none_of(of_a, [&](const Schema& value) {
-      return std::ranges::find(of_b, value) != of_b.end();
-    });
+    return std::ranges::none_of(
+        of_a, [&](const Schema& value) { return std::ranges::find(of_b, value) != of_b.end(); });
   }
   const auto outside = [](const Schema& list, const Schema& schema) {
     return list.is_array() && schema.contains("type") &&
@@ -268,7 +266,8 @@ bool disjoint(const Schema& a, const Schema& b,
       !b.contains("properties"))
     return false;
   for (const Schema& name : a["required"]) {
-    if (!name.is_string() || std::ranges::find(b["required"], name) == b["required"].end()) continue;
+    if (!name.is_string() || std::ranges::find(b["required"], name) == b["required"].end())
+      continue;
     const std::string& key = name.get_ref<const std::string&>();
     if (a["properties"].contains(key) && b["properties"].contains(key) &&
         disjoint(a["properties"][key], b["properties"][key], resolve, depth + 1))

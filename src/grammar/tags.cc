@@ -71,13 +71,14 @@ Rules::Part tagged_text(Rules& rules, JsonSchemas& schemas, std::span<const Tag>
     for (const auto& [trigger, entry] : entries) {
       if (!tag.begin.starts_with(trigger)) continue;
       begun = true;
-      const Rules::Part part = rules.sequence(
-          {rules.literal(std::string_view(tag.begin).substr(trigger.size())),
-           schemas.document(tag.schema), rules.literal(tag.end)});
+      const Rules::Part part =
+          rules.sequence({rules.literal(std::string_view(tag.begin).substr(trigger.size())),
+                          schemas.document(tag.schema), rules.literal(tag.end)});
       rules.empty(entry, part.from);
       rules.empty(part.to, states[""]);
     }
-    if (!begun) rules.problem("has a structure that begins with none of the triggers: " + tag.begin);
+    if (!begun)
+      rules.problem("has a structure that begins with none of the triggers: " + tag.begin);
   }
   for (const auto& [text, from] : states) {
     const auto target = [&](int byte) {

@@ -39,8 +39,8 @@ Vocabulary::Vocabulary(int vocab, const std::function<std::string_view(int32_t)>
 }
 
 bool Vocabulary::has_marker(std::string_view text) const {
-  return std::ranges::any_of(
-      markers_, [&](const std::string& marker) { return marker.substr(1) == text; });
+  return std::ranges::any_of(markers_,
+                             [&](const std::string& marker) { return marker.substr(1) == text; });
 }
 
 }  // namespace ocelli

@@ -61,6 +61,19 @@ void logits_to_weights(std::span<float> logits, float most, float temperature) {
   }
 }
 
+void apply_allowed(std::span<float> logits, std::span<const uint32_t> allowed) {
+  for (size_t word = 0; word < allowed.size(); ++word) {
+    const auto row = logits.subspan(word * 32, std::min<size_t>(32, logits.size() - word * 32));
+    if (allowed[word] == 0) {
+      std::ranges::fill(row, kMasked);
+    } else if (~allowed[word] != 0) {
+      for (size_t bit = 0; bit < row.size(); ++bit) {
+        if (!(allowed[word] >> bit & 1)) row[bit] = kMasked;
+      }
+    }
+  }
+}
+
 // The id at which the running sum passes u of the total. Some weight must be positive.
 int32_t draw(std::span<const float> weights, double u) {
   double total = 0;
@@ -120,14 +133,15 @@ Sampler::Sampler(SamplingParams params, std::span<const int32_t> prompt_ids, int
   }
 }
 
-Sampled Sampler::next(std::span<float> logits, int32_t forced) {
+Sampled Sampler::next(std::span<float> logits, int32_t forced, std::span<const uint32_t> allowed) {
   OCELLI_CHECK(static_cast<int>(logits.size()) == vocab_ && forced < vocab_);
+  OCELLI_CHECK(allowed.empty() || allowed.size() == (logits.size() + 31) / 32);
   Sampled out;
   if (forced >= 0) {
     out = describe_token(logits, forced, params_.top_logprobs);
   } else {
     std::ranges::copy(logits.first(raw_.size()), raw_.begin());
-    out.id = choose(logits);
+    out.id = choose(logits, allowed);
     if (params_.top_logprobs >= 0) out = describe_token(raw_, out.id, params_.top_logprobs);
   }
   if (penalties_) ++seen_[static_cast<size_t>(out.id)];
@@ -159,8 +173,9 @@ Sampled describe_token(std::span<const float> logits, int32_t id, int top) {
   return out;
 }
 
-int32_t Sampler::choose(std::span<float> logits) {
+int32_t Sampler::choose(std::span<float> logits, std::span<const uint32_t> allowed) {
   apply_bias_and_masks(logits);
+  if (!allowed.empty()) apply_allowed(logits, allowed);
   if (penalties_) apply_penalties(logits);
   const int32_t best = argmax(logits);
   const float most = logits[static_cast<size_t>(best)];

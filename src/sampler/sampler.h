@@ -70,13 +70,15 @@ class Sampler {
   // other. Order: raw log-probabilities, logit bias, masks, repetition / frequency / presence
   // penalty, greedy or temperature, min_p, top_k, top_p, draw. If nothing is left to choose from
   // (all masked or NaN) the lowest id that is not masked is taken, 0 if there is none.
-  Sampled next(std::span<float> logits, int32_t forced = -1);
+  // allowed: bit i % 32 of word i / 32 lets id i be chosen; empty: all.
+  Sampled next(std::span<float> logits, int32_t forced = -1,
+               std::span<const uint32_t> allowed = {});
 
   // Tokens taken so far.
   int64_t taken() const { return taken_; }
 
  private:
-  int32_t choose(std::span<float> logits);
+  int32_t choose(std::span<float> logits, std::span<const uint32_t> allowed);
   void apply_bias_and_masks(std::span<float> logits) const;
   void apply_penalties(std::span<float> logits) const;
 

@@ -255,7 +255,7 @@ const std::map<std::string_view, std::function<int32_t()>>& producers() {
        }},
       {"invalid_token_id", wrong_id},
       {"unsupported_feature",
-       [] { return request_status(ask("hi", {{"response_format", {{"type", "json_object"}}}})); }},
+       [] { return request_status(ask("hi", {{"guided_json", {{"not", true}}}})); }},
       {"invalid_adapter",
        [] { return EngineDriver(container(), {{"context", 64}}).add_adapter("a", "{}", ""); }},
       {"adapter_not_found", [] { return request_status(ask("hi", {{"adapter", "a"}})); }},

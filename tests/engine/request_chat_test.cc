@@ -45,10 +45,13 @@ TEST(RequestChat, ToolChoiceFormsAreTold) {
   EXPECT_EQ(none->tool_choice, ToolChoice::kNone);
   EXPECT_TRUE(none->tools.is_null());
   const ordered_json named = {{"type", "function"}, {"function", {{"name", "look"}}}};
-  for (const ordered_json& choice : ordered_json::array({"required", named})) {
-    expect_refused({{"tools", kTools}, {"tool_choice", choice}}, Status::kUnsupportedFeature,
-                   "tool_choice", "constrained decoding");
-  }
+  const auto required = parse({{"tools", kTools}, {"tool_choice", "required"}});
+  ASSERT_TRUE(required);
+  EXPECT_EQ(required->tool_choice, ToolChoice::kRequired);
+  const auto one = parse({{"tools", kTools}, {"tool_choice", named}});
+  ASSERT_TRUE(one);
+  EXPECT_EQ(one->tool_choice, ToolChoice::kNamed);
+  EXPECT_EQ(one->named_tool, "look");
   for (const ordered_json& choice : ordered_json::array({"maybe", 3, true, {"auto"}})) {
     expect_refused({{"tools", kTools}, {"tool_choice", choice}}, Status::kInvalidValue,
                    "tool_choice", "Only named tools, \"none\", \"auto\" or \"required\"");
@@ -89,25 +92,6 @@ TEST(RequestChat, EveryToolHasAName) {
   for (const ordered_json& tool : wrong) {
     expect_refused({{"tools", ordered_json::array({kTools[0], tool})}}, Status::kInvalidValue,
                    "tools", tool.dump());
-  }
-}
-
-TEST(RequestChat, ConstraintsAreRefusedNotIgnored) {
-  EXPECT_TRUE(parse({{"response_format", {{"type", "text"}}}}));
-  EXPECT_TRUE(parse({{"response_format", nullptr}}));
-  for (const ordered_json& format :
-       ordered_json::array({{{"type", "json_object"}},
-                            {{"type", "json_schema"}, {"json_schema", {{"name", "x"}}}},
-                            "json",
-                            3,
-                            ordered_json::object()})) {
-    expect_refused({{"response_format", format}}, Status::kUnsupportedFeature, "response_format",
-                   format.dump());
-  }
-  for (const char* name :
-       {"guided_json", "guided_regex", "guided_choice", "guided_grammar", "structural_tag"}) {
-    expect_refused({{name, "x"}}, Status::kUnsupportedFeature, name, name);
-    EXPECT_TRUE(parse({{name, nullptr}}));
   }
 }
 

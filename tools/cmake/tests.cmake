@@ -8,7 +8,7 @@ set(OCELLI_QWEN_TOKENIZER "${CMAKE_SOURCE_DIR}/node_modules/@lenml/tokenizer-qwe
   CACHE FILEPATH "tokenizer.json of Qwen2.5 for the tests")
 
 # Layers whose tests also run in each variant. Those of base are about the pool, which needs threads.
-set(ocelli_tested_as_wasm tensor kernels text image golden)
+set(ocelli_tested_as_wasm tensor kernels text image grammar golden)
 if(ocelli_threads)
   list(APPEND ocelli_tested_as_wasm base)
 endif()
@@ -28,7 +28,7 @@ function(ocelli_test_program name)
   else()
     set(under_test ocelli_abi)
   endif()
-  if(NOT name MATCHES "^(base|tensor|kernels|format|image|sampler|stream)$")
+  if(NOT name MATCHES "^(base|tensor|kernels|format|image|grammar|sampler|stream)$")
     list(APPEND under_test ocelli_convert_lib)
   endif()
   target_link_libraries(test_${name} PRIVATE ocelli_flags ${under_test} third_party_gtest)
