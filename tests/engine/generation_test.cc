@@ -113,7 +113,8 @@ TEST_F(Generation, TheModelsOwnEndHasNoStopReason) {
   EXPECT_EQ(shown.text, "<|im_end|><|im_end|>");
 }
 
-// Cut off by the limit, a call is text where the answer is whole, and stays what it was in a stream.
+// Cut off by the limit, a call is text where the answer is whole, and stays what it was in a
+// stream.
 TEST_F(Generation, ACallCutOffEndsWithLength) {
   const std::string start = "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": ";
   ordered_json fields;

@@ -47,10 +47,9 @@ function limited(bytes, pages) {
 const kinds = {
   none: {},
   trap: {
-    Instance: class {
-      constructor(module, imports) {
-        return trapping(new real.Instance(module, imports));
-      }
+    // Called with `new`, which gives what is returned.
+    Instance: function Instance(module, imports) {
+      return trapping(new real.Instance(module, imports));
     },
     instantiate: async (module, imports) => trapping(await real.instantiate(module, imports)),
   },
