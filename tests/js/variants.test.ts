@@ -1,6 +1,7 @@
 // The builds of the core: the table is the build's, and the probe tells what this host validates.
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
+import { abiVersion } from '../../js/abi/calls.ts';
 import { loadCore } from '../../js/abi/load.ts';
 import { probeFeatures, unfit, variants } from '../../js/abi/variants.ts';
 
@@ -66,13 +67,15 @@ function tinyModule(abi: number, selfTest: number): WebAssembly.Module {
 }
 
 it('takes a module that the host has compiled, unless it computes wrong values', async () => {
-  const core = await loadCore({ wasm: tinyModule(2, 1), threads: 1 });
+  const core = await loadCore({ wasm: tinyModule(abiVersion, 1), threads: 1 });
   expect(core).toMatchObject({ variant: 'custom', threads: 1 });
-  await expect(loadCore({ wasm: tinyModule(2, 0), threads: 1 })).rejects.toMatchObject({
+  await expect(loadCore({ wasm: tinyModule(abiVersion, 0), threads: 1 })).rejects.toMatchObject({
     code: 'no_variant',
     message: expect.stringMatching(/wrong values/) as string,
   });
-  await expect(loadCore({ wasm: tinyModule(1, 1), threads: 1 })).rejects.toMatchObject({
-    code: 'abi_version',
-  });
+  await expect(loadCore({ wasm: tinyModule(abiVersion - 1, 1), threads: 1 })).rejects.toMatchObject(
+    {
+      code: 'abi_version',
+    },
+  );
 });
