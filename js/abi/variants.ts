@@ -35,7 +35,7 @@ function row(name: VariantName, threads: boolean, simd: Variant['simd']): Varian
 export interface Features {
   simd: boolean;
   relaxed: boolean;
-  /** Shared memory and atomics; in a page this also needs cross-origin isolation. */
+  /** Shared memory and waiting for it; in a page this also needs cross-origin isolation, and a worker. */
   threads: boolean;
 }
 
@@ -67,6 +67,8 @@ export function probeFeatures(): Features {
     const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
     const isolated = (globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated;
     threads = memory.buffer instanceof SharedArrayBuffer && isolated !== false;
+    // A page's own thread may wait for no other, and throws.
+    if (threads) Atomics.wait(new Int32Array(memory.buffer), 0, 1);
   } catch (error) {
     threads = error instanceof RangeError; // it has it, but no addresses for it now
   }
@@ -78,6 +80,7 @@ export function probeFeatures(): Features {
 export function unfit(variant: Variant, features: Features): string | null {
   if (!features.simd) return 'this host has no WebAssembly SIMD';
   if (variant.simd === 'relaxed' && !features.relaxed) return 'this host has no relaxed SIMD';
-  if (variant.threads && !features.threads) return 'this host has no shared memory';
+  if (variant.threads && !features.threads)
+    return 'this thread has no shared memory that it can wait for';
   return null;
 }

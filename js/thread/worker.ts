@@ -12,6 +12,13 @@ export interface WorkerLine<Out, In> extends Line<Out, In> {
   end(): Promise<void>;
 }
 
+/** A browser's worker says so at its start: it holds this lock as long as it lives. */
+export interface Alive {
+  type: 'alive';
+  lock: string;
+}
+const isAlive = (data: unknown): data is Alive => (data as Partial<Alive>).type === 'alive';
+
 /** The Web's Worker, where it is the only one. */
 const webWorker = (): typeof Worker | null =>
   !isNode && typeof Worker === 'function' ? Worker : null;
@@ -33,16 +40,29 @@ export async function startWorker<Out, In>(
   const Web = webWorker();
   if (Web) {
     const worker = new Web(script, { type: 'module', name });
+    const ending = new AbortController();
+    const { signal } = ending;
+    const onMessage = (handler: (data: unknown) => void): void =>
+      worker.addEventListener('message', (event) => handler(event.data));
     return {
       post: (message, transfer = []) => worker.postMessage(message, transfer),
-      listen: (handler) => worker.addEventListener('message', (event) => handler(event.data as In)),
+      listen: (handler) => onMessage((data) => void (isAlive(data) || handler(data as In))),
       onFailure(handler) {
         worker.addEventListener('error', (event) =>
           handler(new Error(event.message || 'its worker failed to start')),
         );
+        onMessage((data) => {
+          if (!isAlive(data)) return;
+          // Granted when the worker, which holds it, is no more.
+          const gone = (): void => handler(new Error('its worker was ended'));
+          navigator.locks.request(data.lock, { signal }, gone).catch(() => undefined);
+        });
       },
       hold: () => undefined,
-      end: async () => worker.terminate(),
+      async end() {
+        ending.abort();
+        worker.terminate();
+      },
     };
   }
   const threads = await nodeModule('node:worker_threads');

@@ -33,7 +33,9 @@ it('says why a variant cannot run', () => {
   const [relaxed, plain, single] = variants as [never, never, never];
   expect(unfit(relaxed, all)).toBeNull();
   expect(unfit(relaxed, { ...all, relaxed: false })).toBe('this host has no relaxed SIMD');
-  expect(unfit(plain, { ...all, threads: false })).toBe('this host has no shared memory');
+  expect(unfit(plain, { ...all, threads: false })).toBe(
+    'this thread has no shared memory that it can wait for',
+  );
   expect(unfit(single, { ...all, simd: false })).toBe('this host has no WebAssembly SIMD');
   expect(unfit(single, { ...all, threads: false })).toBeNull();
 });
