@@ -5,8 +5,8 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['tests/**/*.test.ts'],
-    // A part of its own, with a set-up of its own.
-    exclude: ['tests/runtimes/**'],
+    // A part of its own, with a set-up of its own; and what the clients' packages bring along.
+    exclude: ['tests/runtimes/**', '**/node_modules/**'],
     // Each test file gets a process of its own: the modules map up to 4 GiB each.
     pool: 'forks',
     maxWorkers: 2,
