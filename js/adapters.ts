@@ -24,7 +24,7 @@ export interface Adapters {
 export interface AdapterShelf extends Adapters {
   /** Resolves when `engine` has the adapter. */
   ensure(engine: Engine, name: string): Promise<void>;
-  names(): string[];
+  has(name: string): boolean;
 }
 
 /** `taken`: whether a name means something else already; `use`: what is to be done with the engine of the moment. */
@@ -61,7 +61,7 @@ export function adapterShelf(
 
   return {
     ensure,
-    names: () => [...shelf.keys()],
+    has: (name) => shelf.has(name),
     list: async () => [...shelf.keys()],
     async load(name, source) {
       if (typeof name !== 'string' || name === '')

@@ -182,12 +182,13 @@ export function createAI(
       if (last) signal?.removeEventListener('abort', abort);
     };
     const start = async () => {
-      const name = resolveModel(model, engine.info.model, models, adapters.names());
+      const adapter = typeof model === 'string' && adapters.has(model);
+      const name = adapter ? model : resolveModel(model, engine.info.model, models);
       // Ours to say: a body's own field of that name means nothing.
       delete parsed.fields['adapter'];
-      if (adapters.names().includes(name)) {
-        await adapters.ensure(engine, name);
-        parsed.fields['adapter'] = name;
+      if (adapter) {
+        await adapters.ensure(engine, model);
+        parsed.fields['adapter'] = model;
       }
       const request = await prepareRequest(parsed, mediaOptions(options, signal));
       stop = await engine.start({ ...request.core, dump: extras.dump ?? false }, sink);

@@ -1,5 +1,6 @@
 // Owns getting an image's bytes from whatever a message part names: data, http(s) and file URLs, bytes, blobs. Called
 // by request.ts. Surprise: whether the bytes are an image at all is the core's business; only fetching is checked here.
+import { readAll } from './bytes.ts';
 import { badRequest, OcelliError } from './errors.ts';
 import { isNode, nodeModule } from './host.ts';
 
@@ -152,7 +153,9 @@ async function download(text: string, options: MediaOptions): Promise<Uint8Array
     const declared = Number(response.headers.get('content-length') ?? 0);
     if (declared > options.imageBytesMax)
       throw tooLarge(`the image at ${host} with ${declared} bytes`, options);
-    return await collect(response, host, options);
+    return await readAll(response.body, options.imageBytesMax, () =>
+      tooLarge(`the image at ${host}`, options),
+    );
   } catch (error) {
     if (options.signal?.aborted) throw options.signal.reason;
     if (error instanceof OcelliError) throw error;
@@ -173,29 +176,4 @@ async function download(text: string, options: MediaOptions): Promise<Uint8Array
 function causeOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return error.cause instanceof Error ? error.cause.message || String(error.cause) : error.message;
-}
-
-async function collect(
-  response: Response,
-  host: string,
-  options: MediaOptions,
-): Promise<Uint8Array> {
-  const pieces: Uint8Array[] = [];
-  let length = 0;
-  const reader = response.body?.getReader();
-  for (let piece = await reader?.read(); piece && !piece.done; piece = await reader?.read()) {
-    length += piece.value.length;
-    if (length > options.imageBytesMax) {
-      await reader?.cancel();
-      throw tooLarge(`the image at ${host}`, options);
-    }
-    pieces.push(piece.value);
-  }
-  const bytes = new Uint8Array(length);
-  let offset = 0;
-  for (const piece of pieces) {
-    bytes.set(piece, offset);
-    offset += piece.length;
-  }
-  return bytes;
 }

@@ -13,17 +13,15 @@ export const modelAliases: readonly string[] = [
 
 /**
  * The id to echo for a requested one: itself, or `loaded` (the manifest's name) for null and "".
- * `more` are further ids, or 'any'; `adapters` the names of loaded ones. Throws a NotFoundError for an unknown id.
+ * `more` are further ids, or 'any'. Throws a NotFoundError for an unknown id.
  */
 export function resolveModel(
   requested: unknown,
   loaded: string,
   more: readonly string[] | 'any',
-  adapters: readonly string[] = [],
 ): string {
   if (requested === undefined || requested === null || requested === '') return loaded;
   const id = String(requested);
-  if (more === 'any' || id === loaded) return id;
-  if ([modelAliases, more, adapters].some((ids) => ids.includes(id))) return id;
+  if (more === 'any' || id === loaded || modelAliases.includes(id) || more.includes(id)) return id;
   throw modelNotFound(id);
 }

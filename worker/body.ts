@@ -1,5 +1,6 @@
 // Owns reading a request's body: its type, its size, its JSON. Called by the dialects. Surprise: the text is handed on beside
 // the parsed value, since the core wants numbers as they were spelled.
+import { readAll } from '../js/bytes.ts';
 import { badRequest } from '../js/errors.ts';
 import type { RouteContext, WorkerContext } from './context.ts';
 import { Refusal } from './errors.ts';
@@ -20,24 +21,7 @@ const tooLarge = (limit: number): Refusal =>
 export async function readBytes(c: RouteContext, { limits }: WorkerContext): Promise<Uint8Array> {
   const limit = limits.bodyBytesMax;
   if (Number(c.req.header('content-length') ?? 0) > limit) throw tooLarge(limit);
-  const pieces: Uint8Array[] = [];
-  let length = 0;
-  const reader = c.req.raw.body?.getReader();
-  for (let piece = await reader?.read(); piece && !piece.done; piece = await reader?.read()) {
-    length += piece.value.length;
-    if (length > limit) {
-      await reader?.cancel().catch(() => undefined);
-      throw tooLarge(limit);
-    }
-    pieces.push(piece.value);
-  }
-  const bytes = new Uint8Array(length);
-  let offset = 0;
-  for (const piece of pieces) {
-    bytes.set(piece, offset);
-    offset += piece.length;
-  }
-  return bytes;
+  return await readAll(c.req.raw.body, limit, () => tooLarge(limit));
 }
 
 /** The body as JSON. Throws a Refusal 413 or 415, or a BadRequestError. */

@@ -1,11 +1,11 @@
 // Owns fetching one file that no manifest vouches for, whole and into memory: an adapter's. Called by adapter_files.ts.
 // Surprise: its length is not known before, so what a broken transfer brought is gone on with, by a range, and only the
 // server's word (or a pin of the caller's) says that it is whole.
+import { joined } from '../bytes.ts';
 import { ask, FileChanged, type Network, RangeRefused, urlOf } from './download_request.ts';
 import { Failure, Tries } from './download_retry.ts';
 import { connectionLost, shownUrl, tooLarge } from './failures.ts';
 import type { Origin } from './cache/partial.ts';
-import { joined } from './pieces.ts';
 
 /** All bytes of `file` in the network's folder, at most `bytesMax`; rejects with an OcelliError, or the signal's reason. */
 export async function fetchFile(

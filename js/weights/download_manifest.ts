@@ -1,13 +1,13 @@
 // Owns getting manifest.json: from the cache where a pin vouches for it, else from a server. Called by download.ts.
 // Surprise: a cached one is checked against the server with one small request, and used all the same when no server
 // answers: what has been loaded once runs without a network.
+import { joined } from '../bytes.ts';
 import { sha256Hex } from './hash.ts';
 import type { ModelRecord } from './cache/library.ts';
 import { ask, type Network, urlOf } from './download_request.ts';
 import { Failure, Tries } from './download_retry.ts';
 import { connectionLost, invalidManifest, manifestMismatch, shownUrl } from './failures.ts';
 import { parseManifest } from './manifest.ts';
-import { joined } from './pieces.ts';
 
 const file = 'manifest.json';
 const manifestBytesMax = 64 << 20;

@@ -27,7 +27,7 @@ Result<std::span<uint8_t>> AdapterStore::reserve(uint32_t bytes) {
 }
 
 Result<void> AdapterStore::commit(std::string_view name, std::string_view config,
-                                  const TextConfig& text) {
+                                  const ModelConfig& model) {
   const Buffer<uint8_t> file = std::exchange(room_, {});
   if (name.empty() || name.size() > kAdapterNameBytesMax) {
     return fail(Status::kInvalidValue, "an adapter's name must have 1 to " +
@@ -43,8 +43,8 @@ Result<void> AdapterStore::commit(std::string_view name, std::string_view config
                 "at most " + std::to_string(kAdaptersMax) + " adapters can be loaded at once");
   }
   OCELLI_TRY(const auto pairs,
-             read_adapter(config, {file.data(), static_cast<size_t>(file.count())}, text));
-  OCELLI_TRY(auto adapter, Adapter::make(pairs, text.layers, ++made_));
+             read_adapter(config, {file.data(), static_cast<size_t>(file.count())}, model));
+  OCELLI_TRY(auto adapter, Adapter::make(pairs, model.text.layers, ++made_));
   adapters_.emplace(name, std::move(adapter));
   return {};
 }

@@ -23,7 +23,7 @@ class AdapterStore {
   Result<std::span<uint8_t>> reserve(uint32_t bytes);
   // Reads what was written to the room, under a new name, and gives the room back. kInvalidAdapter:
   // what is wrong with it; kInvalidValue: the name is in use, or no name; kOutOfMemory.
-  Result<void> commit(std::string_view name, std::string_view config, const TextConfig& text);
+  Result<void> commit(std::string_view name, std::string_view config, const ModelConfig& model);
   Result<void> drop(std::string_view name);  // kAdapterMissing
   // kAdapterMissing.
   Result<std::shared_ptr<const Adapter>> find(std::string_view name) const;

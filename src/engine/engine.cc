@@ -248,7 +248,7 @@ Result<std::string> Engine::detokenize(std::span<const int32_t> ids, bool skip_s
 
 Result<void> Engine::adapter_commit(std::string_view name, std::string_view config) {
   OCELLI_TRY_VOID(decoder_->make_room_for_adapters());
-  return adapters_.commit(name, config, manifest_.config.text);
+  return adapters_.commit(name, config, manifest_.config);
 }
 
 Result<uint32_t> Engine::media_put(std::span<const uint8_t> encoded) { return media_.put(encoded); }

@@ -9,7 +9,9 @@
 #include <string>
 #include <utility>
 
+#include "base/check.h"
 #include "format/json_object.h"
+#include "format/weight_table.h"
 
 namespace ocelli {
 namespace {
@@ -22,23 +24,13 @@ std::unexpected<Error> refuse(std::string message) {
   return fail(Status::kInvalidAdapter, std::move(message));
 }
 
-// The shape [n, k] of a target.
-std::pair<int, int> shape_of(AdapterTarget target, const TextConfig& c) {
-  const int kv = c.kv_heads * c.head_dim;
-  switch (target) {
-    case AdapterTarget::kQ:
-    case AdapterTarget::kO:
-      return {c.hidden, c.hidden};  // heads * head_dim == hidden
-    case AdapterTarget::kK:
-    case AdapterTarget::kV:
-      return {kv, c.hidden};
-    case AdapterTarget::kGate:
-    case AdapterTarget::kUp:
-      return {c.intermediate, c.hidden};
-    case AdapterTarget::kDown:
-      return {c.hidden, c.intermediate};
-  }
-  return {0, 0};
+// The linear's row of THE table of weights.
+const WeightSpec& spec_of(std::span<const WeightSpec> table, int layer, AdapterTarget target) {
+  const std::string name = "model.layers." + std::to_string(layer) + "." +
+                           std::string(kTargetNames[static_cast<size_t>(target)]);
+  const auto found = std::ranges::find(table, name, &WeightSpec::name);
+  OCELLI_CHECK(found != table.end());
+  return *found;
 }
 
 struct AdapterConfig {
@@ -218,7 +210,7 @@ Result<Place> place_of(const std::string& name, const TextConfig& c) {
 
 Result<std::vector<AdapterPair>> read_adapter(std::string_view config_text,
                                               std::span<const uint8_t> file,
-                                              const TextConfig& text) {
+                                              const ModelConfig& model) {
   OCELLI_TRY(const AdapterConfig config, read_config(config_text));
   OCELLI_TRY(const uint64_t header,
              safetensors_header_bytes(file.first(std::min<size_t>(8, file.size())), file.size()));
@@ -232,7 +224,7 @@ Result<std::vector<AdapterPair>> read_adapter(std::string_view config_text,
   };
   std::map<std::pair<int, int>, Half> halves;
   for (const TensorInfo& tensor : tensors) {
-    OCELLI_TRY(const Place place, place_of(tensor.name, text));
+    OCELLI_TRY(const Place place, place_of(tensor.name, model.text));
     if (tensor.dtype != Dtype::kF32 && tensor.dtype != Dtype::kF16 &&
         tensor.dtype != Dtype::kBf16) {
       return refuse("tensor " + tensor.name + " has dtype " +
@@ -247,12 +239,15 @@ Result<std::vector<AdapterPair>> read_adapter(std::string_view config_text,
   }
   if (halves.empty()) return refuse("the adapter holds no tensor");
 
+  const std::vector<WeightSpec> table = weight_table(model);
   std::vector<AdapterPair> pairs;
   for (const auto& [key, half] : halves) {
     AdapterPair pair;
     pair.layer = key.first;
     pair.target = static_cast<AdapterTarget>(key.second);
-    std::tie(pair.n, pair.k) = shape_of(pair.target, text);
+    const WeightSpec& spec = spec_of(table, pair.layer, pair.target);
+    pair.n = spec.n;
+    pair.k = spec.k;
     if (!half.a || !half.b) {
       return refuse("module " + half.module + " has a lora_" + (half.a ? "A" : "B") +
                     " but no lora_" + (half.a ? "B" : "A"));

@@ -38,6 +38,6 @@ struct AdapterPair {
 // with the field or the tensor named; kInvalidSafetensors for the header.
 Result<std::vector<AdapterPair>> read_adapter(std::string_view config,
                                               std::span<const uint8_t> file,
-                                              const TextConfig& text);
+                                              const ModelConfig& model);
 
 }  // namespace ocelli

@@ -3,9 +3,9 @@
 import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { AI, AIOptions, ChatCompletion, OcelliError } from '../../js/index.ts';
+import type { AI, AIOptions, ChatCompletion } from '../../js/index.ts';
 import { type FaultyServer, faultyServer, sha256 } from '../weights/faulty_server.ts';
-import { builtPackage, ocelli, randomModel, removal, variantNames } from './real_model.ts';
+import { builtPackage, ocelli, randomModel, refusal, removal, variantNames } from './real_model.ts';
 
 let lib: typeof import('../../js/index.ts');
 let made: Awaited<ReturnType<typeof randomModel>>;
@@ -35,14 +35,6 @@ const body = {
   top_logprobs: 3,
 };
 const said = ({ choices }: ChatCompletion): unknown => choices;
-async function refusal(work: Promise<unknown>): Promise<OcelliError> {
-  const error = await work.then(
-    () => null,
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(lib.OcelliError);
-  return error as OcelliError;
-}
 
 describe.each(variantNames)('%s', (variant) => {
   it.each(['worker', 'inline'] as const)(

@@ -4,12 +4,13 @@ import { canRevectorise } from '../../js/abi/revectorise.ts';
 import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { AI, AIOptions, ChatCompletion, EngineEvent, OcelliError } from '../../js/index.ts';
+import type { AI, AIOptions, ChatCompletion, EngineEvent } from '../../js/index.ts';
 import {
   bitmap,
   builtPackage,
   node,
   randomModel,
+  refusal,
   removal,
   root,
   variantNames,
@@ -55,14 +56,6 @@ const exact = { logprobs: true, top_logprobs: 3, return_token_ids: true, ignore_
 /** What must not depend on how a request is run. */
 function essence({ choices, usage, prompt_token_ids }: ChatCompletion): unknown {
   return { choices, usage, prompt_token_ids };
-}
-async function refusal(work: Promise<unknown>): Promise<OcelliError> {
-  const error = await work.then(
-    () => null,
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(lib.OcelliError);
-  return error as OcelliError;
 }
 
 describe.each(variantNames)('%s', (variant) => {

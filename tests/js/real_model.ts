@@ -4,6 +4,8 @@ import { spawn } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { expect } from 'vitest';
+import type { OcelliError } from '../../js/index.ts';
 
 export const root = join(import.meta.dirname, '../..');
 
@@ -16,6 +18,16 @@ type VariantName = import('../../js/abi/variants.ts').VariantName;
 export async function builtPackage(): Promise<typeof import('../../js/index.ts')> {
   const name = join(root, 'build/js/index.js');
   return (await import(name)) as typeof import('../../js/index.ts');
+}
+
+/** The OcelliError of the built package that `work` rejects with. */
+export async function refusal(work: Promise<unknown>): Promise<OcelliError> {
+  const error = await work.then(
+    () => null,
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf((await builtPackage()).OcelliError);
+  return error as OcelliError;
 }
 
 export interface Ended {
