@@ -195,6 +195,12 @@ export const commands: Record<string, Command> = {
         value: 'FILE',
         help: 'keep tasks and their results in this SQLite file (memory), through restarts',
       },
+      price: {
+        kind: 'number',
+        value: 'USD',
+        least: 0,
+        help: 'of a million tokens, as tasks with includeCost tell it (0)',
+      },
       origin: {
         kind: 'texts',
         value: 'URL',

@@ -47,6 +47,7 @@ export async function serve(given: Given): Promise<number> {
     outbound: nodeImageFetch(outboundRules),
     ...(store && { store }),
     runtimeAdapters: given.flag('allow-adapters'),
+    usdPerMillionTokens: number('price', 0),
     ...(!given.flag('quiet') && { log: jsonLog((line) => process.stdout.write(line)) }),
     ...(origins.length > 0 && { origins }),
   });
