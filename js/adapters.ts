@@ -11,9 +11,10 @@ export type AdapterSource = string | URL | AdapterPlace | AdapterFiles;
 export interface Adapters {
   /**
    * Reads a PEFT adapter for the language model and puts it beside the base, for requests that name it as their model.
-   * Rejects with an OcelliError: "invalid_adapter" names the field or tensor that is not supported.
+   * From a URL it comes through the cache, as a model does; README says when a server is asked. Rejects with an OcelliError:
+   * "invalid_adapter" names the field or tensor that is not supported; with the signal's reason when that comes first.
    */
-  load(name: string, source: AdapterSource): Promise<void>;
+  load(name: string, source: AdapterSource, options?: { signal?: AbortSignal }): Promise<void>;
   /** Requests under way keep it. Rejects with "adapter_not_found" when there is none of this name. */
   unload(name: string): Promise<void>;
   /** The names, in the order of loading. */
@@ -29,7 +30,7 @@ export interface AdapterShelf extends Adapters {
 
 /** `taken`: whether a name means something else already; `use`: what is to be done with the engine of the moment. */
 export function adapterShelf(
-  read: (place: AdapterPlace) => Promise<AdapterFiles>,
+  read: (place: AdapterPlace, signal?: AbortSignal) => Promise<AdapterFiles>,
   taken: (name: string) => boolean,
   use: <T>(work: (engine: Engine) => Promise<T>) => Promise<T>,
 ): AdapterShelf {
@@ -63,7 +64,8 @@ export function adapterShelf(
     ensure,
     has: (name) => shelf.has(name),
     list: async () => [...shelf.keys()],
-    async load(name, source) {
+    async load(name, source, { signal } = {}) {
+      signal?.throwIfAborted();
       if (typeof name !== 'string' || name === '')
         throw badRequest('invalid_value', 'an adapter needs a name', 'lora_name');
       if (shelf.has(name)) {
@@ -77,7 +79,10 @@ export function adapterShelf(
       const files =
         typeof source === 'object' && 'tensors' in source
           ? Promise.resolve(source)
-          : read(typeof source === 'object' && 'from' in source ? source : { from: source });
+          : read(
+              typeof source === 'object' && 'from' in source ? source : { from: source },
+              signal,
+            );
       files.catch(() => undefined); // awaited by ensure()
       shelf.set(name, files);
       try {

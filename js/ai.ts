@@ -21,7 +21,7 @@ import type { ChatBody, ChatCompletion, ChatStream } from './types.ts';
 import { readAdapterFiles } from './weights/adapter_files.ts';
 import type { CacheChoice } from './weights/cache/choose.ts';
 import { askToPersist } from './weights/cache/persist.ts';
-import type { DownloadOptions } from './weights/download_options.ts';
+import type { DownloadOptions, SourceOptions } from './weights/download_options.ts';
 import type { ProgressCallback } from './weights/progress.ts';
 import { type ShardSource, sourceFrom } from './weights/source.ts';
 
@@ -154,7 +154,8 @@ export function createAI(
   checkInteger('idleUnloadMs', idleUnloadMs, 0, 2 ** 31 - 1);
   const life = engineLife((signal) => opener(options, signal), idleUnloadMs);
   const adapters = adapterShelf(
-    (place) => readAdapterFiles(place, options.fetch ?? globalThis.fetch, options.download),
+    (place, signal) =>
+      readAdapterFiles(place, options.fetch ?? globalThis.fetch, downloadOptions(options), signal),
     (name) => modelAliases.includes(name) || (Array.isArray(models) && models.includes(name)),
     life.use,
   );
@@ -263,9 +264,11 @@ export function sourceOf(options: AIOptions): { source: ShardSource; named: bool
   // Not demoModel itself: the package may have been placed elsewhere since.
   const { model = new URL('models/demo/container/', packageRoot) } = options;
   if (typeof model !== 'string' && !(model instanceof URL)) return { source: model, named: false };
-  const { cache, download } = options;
-  const how = { ...download, ...(cache !== undefined && { cache }) };
-  return { source: sourceFrom(model, options.fetch, how), named: true };
+  return { source: sourceFrom(model, options.fetch, downloadOptions(options)), named: true };
+}
+
+function downloadOptions({ cache, download }: AIOptions): SourceOptions {
+  return { ...download, ...(cache !== undefined && { cache }) };
 }
 
 async function openFor(options: AIOptions, signal: AbortSignal): Promise<Engine> {

@@ -75,9 +75,10 @@ function print(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
 }
 
-function line({ name, url, bytes, totalBytes, used }: CachedModel): string {
+function line({ name, kind, url, bytes, totalBytes, used }: CachedModel): string {
   const size =
     bytes === totalBytes ? `${mib(bytes)} MiB` : `${mib(bytes)} of ${mib(totalBytes)} MiB`;
   const day = used.toISOString().slice(0, 16).replace('T', ' ');
-  return `${name}  ${size}  used ${day}  ${url}\n`;
+  const what = kind === 'adapter' ? `${name} (adapter)` : name;
+  return `${what}  ${size}  used ${day}  ${url}\n`;
 }

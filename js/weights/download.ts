@@ -2,7 +2,7 @@
 // becomes of them. Made by source.ts. Surprise: two threads may each have one for the same model: the engine's asks for the
 // manifest, the one that reads weights for shards; they meet in the cache only.
 import { OcelliError } from '../errors.ts';
-import { isCacheError, type Library, openLibrary } from './cache/library.ts';
+import { careful, type Library, openLibrary } from './cache/library.ts';
 import { PartialShard } from './cache/partial.ts';
 import type { StoredFile } from './cache/store.ts';
 import { fetchManifest } from './download_manifest.ts';
@@ -64,7 +64,6 @@ export function downloadSource(
   /** Shards that have been handed out, until it is known what they are worth. */
   const open = new Map<number, HandedOut>();
   const rejections = new Map<number, number>();
-  let cacheError: OcelliError | null = null;
   /** For one shard there was no room; there may be for others. */
   let noRoom: OcelliError | null = null;
   let missing: readonly ShardInfo[] | null = null;
@@ -79,23 +78,13 @@ export function downloadSource(
       return found;
     }));
 
-  /** Work on the cache; when that fails, it is left out from here on, and `otherwise` is what came of it. */
-  const cached = async <T>(otherwise: T, work: (library: Library) => Promise<T>): Promise<T> => {
-    const found = await library();
-    if (!found || cacheError) return otherwise;
-    try {
-      return await work(found);
-    } catch (error) {
-      if (!isCacheError(error)) throw error;
-      cacheError = error as OcelliError;
-      return otherwise;
-    }
-  };
+  const cache = careful(library);
+  const cached = cache.try;
 
   const source: DownloadSource = {
     library,
     get cacheError() {
-      return cacheError ?? noRoom;
+      return cache.error ?? noRoom;
     },
     get parallel() {
       return missing && missing.length === 0 ? 1 : ready.parallel;
@@ -134,7 +123,7 @@ export function downloadSource(
           partial: claimed,
           first: (rejections.get(index) ?? 0) % mirrors.length,
           makeRoom: () => cached(false, async (found) => (await found.makeRoom(url, [info])) === 0),
-          cacheLost: (error) => void (cacheError ??= error),
+          cacheLost: cache.lost,
         },
         signal,
       );
@@ -148,7 +137,7 @@ export function downloadSource(
       open.delete(index);
       const partial = one?.partial() ?? null;
       if (good) {
-        if (cacheError) await partial?.leave();
+        if (cache.error) await partial?.leave();
         else await cached(undefined, async () => partial?.commit());
         return false;
       }

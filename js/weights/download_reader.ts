@@ -2,7 +2,7 @@
 // byte goes to the cache in passing. Made by download.ts. Surprise: a broken connection is not seen from outside: the
 // reader goes on where it broke, elsewhere if need be, and rejects only when there is no hope left.
 import type { OcelliError } from '../errors.ts';
-import type { PartialShard } from './cache/partial.ts';
+import { keepOn, type PartialShard } from './cache/partial.ts';
 import {
   type Answer,
   ask,
@@ -171,18 +171,11 @@ export class DownloadReader implements ShardReader {
   }
 
   async #keep(piece: Uint8Array, { origin }: Answer): Promise<void> {
-    for (let tries = 0; this.partial; tries++) {
-      try {
-        return await this.partial.write(piece, origin);
-      } catch (error) {
-        const known = error as OcelliError;
-        if (tries === 0 && known.code === 'cache_full' && (await this.#options.makeRoom()))
-          continue;
-        const { partial } = this;
-        this.partial = null;
-        await partial.discard().catch(() => undefined);
-        this.#options.cacheLost(known);
-      }
-    }
+    const { makeRoom, cacheLost } = this.#options;
+    if (!this.partial) return;
+    await keepOn(this.partial, piece, origin, makeRoom, (error) => {
+      this.partial = null;
+      cacheLost(error);
+    });
   }
 }

@@ -32,8 +32,10 @@ export interface Wanted {
   origin: Origin | null;
   /** Whether to ask for the rest alone. */
   range: boolean;
-  /** For the manifest: the answer may be that this one is still right. */
+  /** What is there already: the answer may be that it is still right. */
   unlessEtag?: string | null;
+  /** The same by its date, for servers without etags. */
+  unlessModified?: string | null;
   stallMs?: number;
 }
 
@@ -45,7 +47,11 @@ export interface Answer {
   origin: Origin | null;
   /** As it came, weak ones too. */
   etag: string | null;
-  /** The etag still holds, no bytes come. */
+  /** Last-Modified, as it came. */
+  modified: string | null;
+  /** How many bytes come, where the server says so. */
+  length: number | null;
+  /** What is there is still right, no bytes come. */
   unchanged: boolean;
   cancel(): void;
 }
@@ -137,6 +143,8 @@ export async function ask(
   return {
     skip,
     etag,
+    modified: response.headers.get('last-modified'),
+    length: lengthOf(response.headers),
     origin: etag && !etag.startsWith('W/') ? { url: where, etag } : null,
     unchanged: response.status === 304,
     async next() {
@@ -154,12 +162,13 @@ async function headersFor(network: Network, wanted: Wanted, url: URL): Promise<H
   const headers = new Headers(typeof given === 'function' ? await given(url.href) : given);
   // Ranges and lengths are of the bytes as they are stored; browsers decide about this themselves.
   if (isNode && !headers.has('accept-encoding')) headers.set('accept-encoding', 'identity');
-  const { from, range, origin, unlessEtag } = wanted;
+  const { from, range, origin, unlessEtag, unlessModified } = wanted;
   if (from > 0 && range) {
     headers.set('range', `bytes=${from}-`);
     if (origin?.url === shownUrl(url) && mayAddHeaders(url)) headers.set('if-range', origin.etag);
   }
   if (unlessEtag && mayAddHeaders(url)) headers.set('if-none-match', unlessEtag);
+  if (unlessModified && mayAddHeaders(url)) headers.set('if-modified-since', unlessModified);
   return headers;
 }
 
@@ -167,7 +176,7 @@ async function headersFor(network: Network, wanted: Wanted, url: URL): Promise<H
 function firstByte(response: Response, wanted: Wanted, where: string): number {
   const { status, headers } = response;
   const { file, from, bytes, origin, range } = wanted;
-  if (status === 304 && wanted.unlessEtag) return 0;
+  if (status === 304 && (wanted.unlessEtag || wanted.unlessModified)) return 0;
   if (status === 401 || status === 403)
     throw new Failure(failures.accessDenied(file, where, status), { permanent: true });
   if (status === 404 || status === 410)
@@ -189,15 +198,21 @@ function firstByte(response: Response, wanted: Wanted, where: string): number {
   return status === 206 ? partStart(headers, wanted, where) : wholeStart();
 
   function wholeStart(): number {
-    const length = headers.get('content-length');
-    const encoded = !/^(identity)?$/i.test(headers.get('content-encoding') ?? '');
-    if (bytes !== null && length !== null && !encoded && Number(length) !== bytes)
-      throw tooLongOrShort(file, where, Number(length), bytes);
+    const length = lengthOf(headers);
+    if (bytes !== null && length !== null && length !== bytes)
+      throw tooLongOrShort(file, where, length, bytes);
     const etag = headers.get('etag');
     if (from > 0 && origin?.url === where && etag && etag !== origin.etag)
       throw new FileChanged(`${file} has changed at ${where} while it was being fetched`);
     return from;
   }
+}
+
+/** The body's bytes, where they are counted as they are stored. */
+function lengthOf(headers: Headers): number | null {
+  const length = headers.get('content-length');
+  const encoded = !/^(identity)?$/i.test(headers.get('content-encoding') ?? '');
+  return length === null || encoded ? null : Number(length);
 }
 
 function partStart(headers: Headers, { file, from, bytes, range }: Wanted, where: string): number {

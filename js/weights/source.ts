@@ -15,6 +15,8 @@ export interface ShardInfo {
 /** The part of manifest.json that JavaScript reads; see models/FORMAT.md. */
 export interface Manifest {
   name: string;
+  /** Only in the cache's own records. */
+  kind?: 'adapter';
   config: { text: { context: number; layers: number; hidden: number; vocab: number } };
   precision: { linear: string; vision: string; embedding: string };
   shards: ShardInfo[];

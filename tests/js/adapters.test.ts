@@ -142,7 +142,7 @@ describe('from a server', () => {
     );
     open.push(server);
   });
-  const quick = { download: { retryMs: 1, stallMs: 500 } };
+  const quick = { download: { retryMs: 1, stallMs: 500 }, cache: 'none' as const };
 
   it('comes through broken transfers, byte for byte', async () => {
     const expected = ai();
@@ -161,6 +161,33 @@ describe('from a server', () => {
     expect(ranges.length).toBeGreaterThan(0);
   });
 
+  it('comes out of the cache when it has not changed', async () => {
+    server.fault = () => null;
+    const cached = { ...quick, cache: { directory: join(made.folder, 'cache') } };
+    const first = ai(cached);
+    await first.adapters.load('all', server.url);
+    const before = server.sent;
+    const again = ai(cached);
+    await again.adapters.load('all', server.url);
+    expect(server.sent).toBe(before);
+    expect(said(await again.run('all', body))).toEqual(said(await first.run('all', body)));
+    const listed = await ocelli(['cache', 'list', '--cache', cached.cache.directory]);
+    expect(listed.out).toMatch(
+      /^model \(adapter\)  .* MiB  used .* http:.*adapter_model.safetensors\n$/,
+    );
+    const removed = await ocelli([
+      'cache',
+      'remove',
+      server.url,
+      '--cache',
+      cached.cache.directory,
+    ]);
+    expect(removed).toMatchObject({ code: 0 });
+    expect((await ocelli(['cache', 'list', '--cache', cached.cache.directory])).out).toMatch(
+      /^nothing/,
+    );
+  });
+
   it.each([
     ['a file that is not there', { status: 404 }, 'file_not_found', /does not have it/],
     [
@@ -172,7 +199,7 @@ describe('from a server', () => {
     ['servers that go on failing', { status: 500 }, 'download_failed', /given up after 2 attempts/],
   ])('%s', async (_, fault, code, message) => {
     server.fault = () => fault;
-    const one = ai({ download: { ...quick.download, attempts: 2 } });
+    const one = ai({ ...quick, download: { ...quick.download, attempts: 2 } });
     const error = await refusal(one.adapters.load('all', server.url));
     expect(error.code).toBe(code);
     expect(error.message).toMatch(message);

@@ -153,6 +153,11 @@ async function answer(
     response.writeHead(304, { etag }).end();
     return;
   }
+  const modified = fault.headers?.['last-modified'];
+  if (modified !== undefined && request.headers['if-modified-since'] === modified) {
+    response.writeHead(304, fault.headers).end();
+    return;
+  }
   const asked = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '');
   const condition = request.headers['if-range'];
   const ranged = asked && !fault.ignoreRange && (condition === undefined || condition === etag);

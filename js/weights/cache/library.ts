@@ -2,7 +2,7 @@
 // shard is a .partial until its hash has held. Called by download.ts, pull.ts and the command. Surprise: a store that fails
 // ends nobody's session: what cannot be kept is loaded all the same.
 import { OcelliError } from '../../errors.ts';
-import { anyHash } from '../hash.ts';
+import { anyHash, sha256Hex } from '../hash.ts';
 import { parseManifest } from '../manifest.ts';
 import { pieceBytes, type ShardInfo, shardFile } from '../source.ts';
 import { type CacheChoice, chooseStore } from './choose.ts';
@@ -20,10 +20,13 @@ export interface ModelRecord {
   used: number;
 }
 
-/** A model in the cache. */
+/** A model in the cache, or an adapter. */
 export interface CachedModel {
+  /** Of an adapter: its tensors' URL. */
   url: string;
+  /** The manifest's; an adapter has its folder's. */
   name: string;
+  kind: 'model' | 'adapter';
   /** Bytes that are there, verified or not. */
   bytes: number;
   /** Bytes that all of it takes. */
@@ -56,6 +59,13 @@ function keyOf(url: string): string {
 const recordName = (url: string): string => `${recordPrefix}${keyOf(url)}.json`;
 const useName = (url: string): string => `use-${keyOf(url)}`;
 const partialName = (sha256: string): string => `${sha256}.partial`;
+
+/** Stands for a file of which only the name is known until it has come. */
+const provisional = (name: string, bytes = 2 ** 32 - 1): ShardInfo => ({
+  sha256: name,
+  bytes,
+  holds: [],
+});
 
 export class Library {
   readonly #store: Store;
@@ -215,12 +225,38 @@ export class Library {
     return needed - free;
   }
 
+  // --- files that no manifest vouches for: an adapter's
+
+  /** The file with this hash, or null; one that turns out to be another is thrown away. */
+  async bytesOf(sha256: string): Promise<Uint8Array | null> {
+    const name = `${sha256}.safetensors`;
+    const bytes = await readAll(this.#store, name);
+    if (!bytes || (await sha256Hex(bytes)) === sha256) return bytes;
+    await this.#store.remove(name);
+    return null;
+  }
+
+  /** The right to fetch a file whose hash is not known yet, once nobody else has it. `name`: 64 hex digits. */
+  async stage(name: string, signal?: AbortSignal): Promise<PartialShard> {
+    return (await this.claim(provisional(name), signal)) as PartialShard;
+  }
+
+  /** makeRoom() for `bytes` of what is staged as `name`; resolves to whether there is. */
+  async makeRoomForStage(url: string, name: string, bytes: number): Promise<boolean> {
+    return (await this.makeRoom(url, [provisional(name, bytes)])) === 0;
+  }
+
+  /** Keeps a small file. */
+  async put(info: ShardInfo, bytes: Uint8Array): Promise<void> {
+    await this.#store.put(shardFile(info), bytes);
+  }
+
   // --- for people
 
   async list(): Promise<CachedModel[]> {
     const files = new Map((await this.#store.list()).map(({ name, bytes }) => [name, bytes]));
-    const models = (await this.#records()).map((record) => {
-      const { name, shards } = parseManifest(text.encode(record.manifest));
+    const models = (await this.#records()).map((record): CachedModel => {
+      const { name, shards, kind = 'model' } = parseManifest(text.encode(record.manifest));
       const verified = shards.filter((info) => files.has(shardFile(info)));
       const sizes = shards.map(
         (info) => files.get(shardFile(info)) ?? files.get(partialName(info.sha256)) ?? 0,
@@ -228,6 +264,7 @@ export class Library {
       return {
         url: record.url,
         name,
+        kind,
         bytes: sizes.reduce((sum, bytes) => sum + bytes, 0),
         totalBytes: shards.reduce((sum, { bytes }) => sum + bytes, 0),
         shards: verified.length,
@@ -339,8 +376,38 @@ export async function openLibrary(choice?: CacheChoice): Promise<Library | null>
   return store ? new Library(store) : null;
 }
 
+/** A cache that may fail without ending anybody's work: from then on it is left out. */
+export interface CarefulCache {
+  /** `work` on the cache; `otherwise` where there is none, or it fails. */
+  try<T>(otherwise: T, work: (library: Library) => Promise<T>): Promise<T>;
+  /** It has failed elsewhere. */
+  lost(error: OcelliError): void;
+  readonly error: OcelliError | null;
+}
+
+export function careful(library: () => Promise<Library | null>): CarefulCache {
+  let failed: OcelliError | null = null;
+  return {
+    async try(otherwise, work) {
+      const found = await library();
+      if (!found || failed) return otherwise;
+      try {
+        return await work(found);
+      } catch (error) {
+        if (!isCacheError(error)) throw error;
+        failed = error;
+        return otherwise;
+      }
+    },
+    lost: (error) => void (failed ??= error),
+    get error() {
+      return failed;
+    },
+  };
+}
+
 /** Whether an error is about a cache and not about what was to be kept in it. */
-export function isCacheError(error: unknown): boolean {
+function isCacheError(error: unknown): error is OcelliError {
   return (
     error instanceof OcelliError && (error.code === 'cache_full' || error.code === 'cache_unusable')
   );

@@ -1,6 +1,8 @@
 // Owns the cache as callers see it: which models are there, how large, whether they are whole. Called by users and by
-// `ocelli cache`. Surprise: a model is named by its URL, or by the name in its manifest where only one has it.
+// `ocelli cache`. Surprise: a model is named by its URL, or by the name in its manifest where only one has it; an adapter is
+// a model too, by its folder's URL or name.
 import { badRequest } from '../../errors.ts';
+import { adapterUrl } from '../adapter_cache.ts';
 import { modelUrl } from '../download.ts';
 import { shownUrl } from '../failures.ts';
 import { type CacheChoice, chooseStore } from './choose.ts';
@@ -37,7 +39,11 @@ export async function openCache(choice: CacheChoice = 'auto'): Promise<WeightsCa
   const urlOf = async (model: string): Promise<string> => {
     const models = await library.list();
     const url = /^https?:\/\//i.test(model) ? shownUrl(modelUrl(model)) : null;
-    const found = models.filter((one) => (url ? one.url === url : one.name === model));
+    const of = (its: string): CachedModel[] => models.filter((one) => one.url === its);
+    // A folder may have a model and an adapter; an adapter's own URL is a file's.
+    const found = url
+      ? [url, adapterUrl(new URL(url)), url.slice(0, -1)].flatMap(of).slice(0, 1)
+      : models.filter(({ name }) => name === model);
     if (found.length === 1) return (found[0] as CachedModel).url;
     const why = found.length === 0 ? 'is not in the cache' : 'is the name of several: give a URL';
     throw badRequest('model_not_cached', `${model} ${why} ${store.where}`, 'model');

@@ -1,6 +1,7 @@
 // Owns a shard on its way into the cache: what has come of it, where it came from, and the two ways it can end. Made by
 // library.ts, used by download_reader.ts. Surprise: what came in earlier runs is read back like anything else, so it passes
 // the hash with the rest; nothing is believed because it lies here.
+import type { OcelliError } from '../../errors.ts';
 import { type ShardInfo, shardFile } from '../source.ts';
 import { readAll, type Release, type Store, type StoredFile, type StoreWriter } from './store.ts';
 
@@ -58,6 +59,14 @@ export class PartialShard {
     this.#at = at;
   }
 
+  /** Nothing of what has come is of use: the next write() is its first byte. */
+  async restart(): Promise<void> {
+    await this.#closeFiles();
+    this.origin = null;
+    this.cut(0);
+    await this.#store.remove(originOf(this.#info));
+  }
+
   /** Adds to it. After an error it is as before the call. Where it came from is remembered when it is new. */
   write(piece: Uint8Array, origin: Origin | null): Promise<void> {
     this.#writing = this.#write(piece, origin);
@@ -86,11 +95,11 @@ export class PartialShard {
     }
   }
 
-  /** Its hash has held: from now on it is the shard. */
-  async commit(): Promise<void> {
+  /** Its hash has held: from now on it is the shard, or the one that it turned out to be. */
+  async commit(info: ShardInfo = this.#info): Promise<void> {
     try {
       await this.#close();
-      await this.#store.rename(nameOf(this.#info), shardFile(this.#info));
+      await this.#store.rename(nameOf(this.#info), shardFile(info));
       await this.#store.remove(originOf(this.#info));
     } finally {
       await this.#release();
@@ -119,6 +128,10 @@ export class PartialShard {
 
   async #close(): Promise<void> {
     this.#ended = true;
+    await this.#closeFiles();
+  }
+
+  async #closeFiles(): Promise<void> {
     await this.#writing?.catch(() => undefined);
     await this.#closeOld();
     const writer = this.#writer;
@@ -130,6 +143,29 @@ export class PartialShard {
     const old = this.#old;
     this.#old = null;
     await old?.close();
+  }
+}
+
+/**
+ * Adds `piece` to `partial`, once room has been made for it where there was none. `lost` is told when the cache cannot take
+ * it; then what it had is gone too.
+ */
+export async function keepOn(
+  partial: PartialShard,
+  piece: Uint8Array,
+  origin: Origin | null,
+  makeRoom: () => Promise<boolean>,
+  lost: (error: OcelliError) => void,
+): Promise<void> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await partial.write(piece, origin);
+    } catch (error) {
+      const known = error as OcelliError;
+      if (tries === 0 && known.code === 'cache_full' && (await makeRoom())) continue;
+      lost(known);
+      return await partial.discard().catch(() => undefined);
+    }
   }
 }
 
