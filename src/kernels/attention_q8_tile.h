@@ -34,7 +34,7 @@ struct alignas(16) QueryTile {
 };
 
 struct AttentionScratch {
-  alignas(16) uint8_t memory[5696];  // the queries' codes: quantized_rows_bytes(8, 256)
+  alignas(16) uint8_t memory[9856];  // the queries' codes: quantized_rows_bytes(8, 256)
   QueryTile tiles[kQueriesAtOnce / kLanes];
   alignas(16) float scores[kKeysAtOnce * kLanes];     // [keys, 8], then weights
   alignas(16) uint8_t weights[kKeysAtOnce * kLanes];  // [keys/4, 8, 4] their codes, 0..127

@@ -79,7 +79,7 @@ OCELLI_INLINE void mix_values(const uint8_t* values, const uint8_t* weights, i32
 template <bool kSigned>
 struct Wide {
   static constexpr int kStreams = 8;
-  static constexpr bool kNeedsOffsets = !kSigned, kJoinsStreams = false;
+  static constexpr bool kNeedsOffsets = !kSigned, kTakesPairs = false;
   // More would spill.
   template <bool kIsU4, int kAccumulators>
   static constexpr int cells_at_once() {
@@ -164,7 +164,7 @@ struct Wide {
 // block of 32 inputs, are added in 16 bits and widened once. u8 codes are two nibbles.
 struct Narrow {
   static constexpr int kStreams = 4;
-  static constexpr bool kNeedsOffsets = true, kJoinsStreams = false;
+  static constexpr bool kNeedsOffsets = true, kTakesPairs = false;
   template <bool kIsU4, int>
   static constexpr int cells_at_once() {
     return 32 / kCellInputs<kIsU4>;

@@ -23,13 +23,6 @@ OCELLI_INLINE Pairs load_pairs(const int8_t* x) {
   return {(i16x8)(bytes << 8) >> 8, bytes >> 8};
 }
 
-// The same of four activations of 15 bits: 256 * high + low.
-OCELLI_INLINE Pairs load_wide_pairs(const int8_t* low, const int8_t* high) {
-  const Pairs lows = load_pairs(low);
-  const u16x8 bytes = (u16x8)splat_i32(load<int32_t>(high));
-  return {lows.even + (i16x8)(bytes << 8), lows.odd + (i16x8)(bytes & 0xff00)};
-}
-
 // Weights of rows 0-3 or 4-7 of a cell in the activations' pairing; of u4, inputs 4 * part to + 3.
 template <bool kIsU4>
 OCELLI_INLINE Pairs load_weights(const uint8_t* cell, int part) {
@@ -45,7 +38,7 @@ OCELLI_INLINE i32x4 dot(const Pairs& a, const Pairs& b) {
 
 struct Simd128 {
   static constexpr int kStreams = 4;
-  static constexpr bool kNeedsOffsets = true, kJoinsStreams = true;
+  static constexpr bool kNeedsOffsets = true, kTakesPairs = true;
   template <bool kIsU4, int>
   static constexpr int cells_at_once() {
     return kIsU4 ? 1 : 2;
@@ -65,13 +58,14 @@ struct Simd128 {
                              [x](int s, int i) { return load_pairs(x + s * kStride + i); });
   }
 
-  // T rows of 15 bits, two streams each.
-  template <bool kIsU4, int R, int T, int kCells, int kStride>
-  OCELLI_INLINE static void add_wide(const uint8_t* const* cells, const int8_t* x,
-                                     i32x4 (*acc)[T][2]) {
-    add<kIsU4, R, T, kCells>(cells, acc, [x](int t, int i) {
-      const int8_t* low = x + 2 * t * kStride + i;
-      return load_wide_pairs(low, low + kStride);
+  // Rows as QuantizedRows::pairs.
+  template <bool kIsU4, int R, int S, int kCells>
+  OCELLI_INLINE static void add_pairs(const uint8_t* const* cells, const int16_t* x,
+                                      i32x4 (*acc)[S][2]) {
+    add<kIsU4, R, S, kCells>(cells, acc, [x](int s, int i) {
+      const int16_t* four = x + s * kGroupAct + i;
+      return Pairs{(i16x8)splat_i32(load<int32_t>(four)),
+                   (i16x8)splat_i32(load<int32_t>(four + 2))};
     });
   }
 

@@ -16,6 +16,13 @@
 
 namespace ocelli {
 
+// Whether this build has a tier that takes activations as QuantizedRows::pairs.
+#if defined(OCELLI_TIER_SIMD128)
+inline constexpr bool kHasPairs = true;
+#else
+inline constexpr bool kHasPairs = false;
+#endif
+
 using MatmulQ8 = void (*)(const Linear& w, int tile_begin, int tile_end, const QuantizedRows& x,
                           int rows, float* y, int64_t y_stride);
 

@@ -91,7 +91,7 @@ OCELLI_INLINE void start_u8(const int32_t* sums, i32x4 (*acc)[2]) {
 
 // Whether a tier multiplies rows of 15 bits in one pass, low and high stream together.
 template <class Tier, bool kWide>
-inline constexpr bool kOnePass = kWide && Tier::kJoinsStreams;
+inline constexpr bool kOnePass = kWide && Tier::kTakesPairs;
 
 // What an output takes from its streams' sums: 256 * high + low where they are two.
 template <bool kWide>
@@ -119,6 +119,7 @@ OCELLI_NOINLINE void tile_rows(const TilesQ8& tiles, const QuantizedRows& x, int
   const uint8_t* zeros = tiles.zeros;
   const uint16_t* scales = tiles.scales;
   const int8_t* codes = x.codes + first * kGroupAct;
+  const int16_t* pairs = Tier::kTakesPairs ? x.pairs + int64_t{m} * kGroupAct : nullptr;
   const float* x_scales = x.scales + m;
   const int32_t* sums = (kIsU4 ? x.sums : x.block_sums) + first;
   const U32x8 masks = nibble_masks();
@@ -159,14 +160,17 @@ OCELLI_NOINLINE void tile_rows(const TilesQ8& tiles, const QuantizedRows& x, int
 #pragma clang loop unroll(disable)
       for (int step = 0; step < kSteps; ++step) {
         for (int r = 0; r < R; ++r) keep_pointer(cells[r]);
-        if constexpr (kJoined)
-          Tier::template add_wide<kIsU4, R, kRows, kCells, kGroupAct>(cells, codes, acc);
+        if constexpr (Tier::kTakesPairs)
+          Tier::template add_pairs<kIsU4, R, kSums, kCells>(cells, pairs, acc);
         else if constexpr (kIsU4)
           Tier::template add_u4<R, S, kCells, kGroupAct>(cells, codes, masks, acc);
         else
           Tier::template add_u8<R, S, kCells, kGroupAct>(cells, codes, masks, acc);
         for (int r = 0; r < R; ++r) cells[r] += kCells * kCellBytes;
-        codes += kCells * kCellInputs<kIsU4>;
+        if constexpr (Tier::kTakesPairs)
+          pairs += kCells * kCellInputs<kIsU4>;
+        else
+          codes += kCells * kCellInputs<kIsU4>;
       }
       for (int r = 0; r < R; ++r) {
         const F32x8 scale = scales_to_f32(scales + r * side);
@@ -178,7 +182,10 @@ OCELLI_NOINLINE void tile_rows(const TilesQ8& tiles, const QuantizedRows& x, int
       }
       scales += kTileRows;
     }
-    codes += (streams - 1) * kGroupAct;
+    if constexpr (Tier::kTakesPairs)
+      pairs += (rows - 1) * kGroupAct;
+    else
+      codes += (streams - 1) * kGroupAct;
     x_scales += rows;
   }
   for (int r = 0; r < R; ++r) {
@@ -237,7 +244,8 @@ OCELLI_NOINLINE void peak_rows(const TilesQ8& tile, const QuantizedRows& x, int 
   constexpr int kBlocks = kGroup<kIsU4> / kPeakBlock;
   constexpr int kBytes = kPeakBlock / kCellInputs<kIsU4> * kCellBytes;
   const U32x8 masks = nibble_masks();
-  for (int block = 0; block < tile.groups * kBlocks; ++block) {
+  for (const int32_t* at = x.peak_blocks; *at >= 0; ++at) {
+    const int block = *at;
     int32_t entry = x.peak_begin[block], end = x.peak_begin[block + 1];
     while (entry < end && x.peak_row[entry] < m) ++entry;
     while (end > entry && x.peak_row[end - 1] >= m + count) --end;

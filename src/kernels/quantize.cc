@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "base/check.h"
+#include "kernels/matmul_q8_tiers.h"
 #include "kernels/vec.h"
 #include "tensor/linear.h"
 
@@ -96,8 +97,11 @@ int64_t quantized_rows_bytes(int rows, int k_padded) {
   const int64_t blocks = k_padded / kPeakBlock;
   const int64_t cells = blocks * rows;
   const int64_t begins = (blocks + 4) / 4 * 4, has_peak = (cells + 15) / 16 * 16;
-  // codes and peak_codes; scales, sums, block_sums (wide: two of each); peak_row, _scales, _sums.
-  return 2 * cells * kPeakBlock + 4 * (3 * (cells / kBlocks) + 5 * cells + begins) + has_peak + 16;
+  const int64_t pairs = kHasPairs ? 2 * cells * kPeakBlock : 0;
+  // codes and peak_codes; scales, sums, block_sums (wide: two of each); peak_row, _scales, _sums;
+  // peak_begin, _blocks.
+  return 2 * cells * kPeakBlock + pairs + 4 * (3 * (cells / kBlocks) + 5 * cells + 2 * begins) +
+         has_peak + 16;
 }
 
 QuantizedRows quantized_rows_at(void* memory, int rows, int k_padded, ActBits bits) {
@@ -116,6 +120,7 @@ QuantizedRows quantized_rows_at(void* memory, int rows, int k_padded, ActBits bi
   const int64_t blocks = out.blocks(), groups = blocks / kBlocks;
   const int64_t cells = blocks * rows, streams = out.streams();
   out.codes = reinterpret_cast<int8_t*>(take(blocks * streams * kPeakBlock));
+  if (kHasPairs) out.pairs = reinterpret_cast<int16_t*>(take(2 * cells * kPeakBlock));
   out.scales = reinterpret_cast<float*>(take(4 * groups * rows));
   out.sums = reinterpret_cast<int32_t*>(take(4 * groups * streams));
   out.block_sums = reinterpret_cast<int32_t*>(take(4 * blocks * streams));
@@ -125,8 +130,27 @@ QuantizedRows quantized_rows_at(void* memory, int rows, int k_padded, ActBits bi
   out.peak_scales = reinterpret_cast<float*>(take(4 * cells));
   out.peak_sums = reinterpret_cast<int32_t*>(take(4 * cells));
   out.peak_begin = reinterpret_cast<int32_t*>(take(4 * (blocks + 1)));
+  out.peak_blocks = reinterpret_cast<int32_t*>(take(4 * (blocks + 1)));
   out.has_peak = take(cells);
   return out;
+}
+
+void pair_codes(QuantizedRows& x, int group, int row) {
+  if (x.pairs == nullptr) return;
+  const int64_t stream = x.wide ? 2 * row : row;
+  const int8_t* low = x.codes + (group * int64_t{x.streams()} + stream) * kGroupAct;
+  int16_t* to = x.pairs + (int64_t{group} * x.rows + row) * kGroupAct;
+  for (int i = 0; i < kGroupAct; i += 16) {
+    const i16x8 lows = load<i16x8>(low + i);
+    i16x8 even = (i16x8)((u16x8)lows << 8) >> 8, odd = lows >> 8;
+    if (x.wide) {
+      const u16x8 highs = load<u16x8>(low + kGroupAct + i);
+      even += (i16x8)(highs << 8);
+      odd += (i16x8)(highs & 0xff00);
+    }
+    store(to + i, __builtin_shufflevector((i32x4)even, (i32x4)odd, 0, 4, 1, 5));
+    store(to + i + 8, __builtin_shufflevector((i32x4)even, (i32x4)odd, 2, 6, 3, 7));
+  }
 }
 
 OCELLI_NOINLINE void quantize_row(const float* x, int k, QuantizedRows& out, int row) {
@@ -184,12 +208,14 @@ OCELLI_NOINLINE void quantize_row(const float* x, int k, QuantizedRows& out, int
     }
     out.sums[g * streams + stream] = -all.low;
     if (out.wide) out.sums[g * streams + stream + 1] = -all.high;
+    pair_codes(out, g, row);
   }
 }
 
 OCELLI_NOINLINE void gather_peaks(QuantizedRows& x) {
   if (x.wide) return;
   int32_t entries = 0;
+  int32_t* blocks = x.peak_blocks;
   for (int block = 0; block < x.blocks(); ++block) {
     x.peak_begin[block] = entries;
     for (int row = 0; row < x.rows; ++row) {
@@ -202,8 +228,10 @@ OCELLI_NOINLINE void gather_peaks(QuantizedRows& x) {
       x.peak_sums[entries] = x.peak_sums[at];
       x.peak_row[entries++] = row;
     }
+    if (entries > x.peak_begin[block]) *blocks++ = block;
   }
   x.peak_begin[x.blocks()] = entries;
+  *blocks = -1;
 }
 
 }  // namespace ocelli

@@ -31,14 +31,16 @@ struct QuantizedRows {
   float* scales = nullptr;        // [k_padded/128, rows]
   int32_t* sums = nullptr;        // [k_padded/128, streams] minus the sum of the codes
   int32_t* block_sums = nullptr;  // [k_padded/32, streams] the same for blocks
+  int16_t* pairs = nullptr;       // [k_padded/128, rows, 128] the values, see pair_codes; or null
   // Of rows that are not wide: entries are the high bytes of the blocks that peak, in the order of
   // (block, row), see gather_peaks.
-  uint8_t* has_peak = nullptr;    // [k_padded/32, rows]
-  int32_t* peak_begin = nullptr;  // [k_padded/32 + 1] first entry of each block
-  int32_t* peak_row = nullptr;    // [entries]
-  int8_t* peak_codes = nullptr;   // [entries, 32]
-  float* peak_scales = nullptr;   // [entries] 256 * the group's scale
-  int32_t* peak_sums = nullptr;   // [entries] minus the sum of the codes
+  uint8_t* has_peak = nullptr;     // [k_padded/32, rows]
+  int32_t* peak_begin = nullptr;   // [k_padded/32 + 1] first entry of each block
+  int32_t* peak_blocks = nullptr;  // [k_padded/32 + 1] the blocks with entries, and -1
+  int32_t* peak_row = nullptr;     // [entries]
+  int8_t* peak_codes = nullptr;    // [entries, 32]
+  float* peak_scales = nullptr;    // [entries] 256 * the group's scale
+  int32_t* peak_sums = nullptr;    // [entries] minus the sum of the codes
 
   int streams() const { return wide ? 2 * rows : rows; }
   int blocks() const { return k_padded / kPeakBlock; }
@@ -53,6 +55,10 @@ QuantizedRows quantized_rows_at(void* memory, int rows, int k_padded, ActBits bi
 // is not finite gets the scale NaN, so the damage shows in the result instead of hiding. Rows may
 // be quantised by different threads.
 void quantize_row(const float* x, int k, QuantizedRows& out, int row);
+
+// The values of a row's group of 128 as 16 bits, of each four the first, third, second, fourth: as
+// products of 16 bits meet the codes of weights. Part of quantize_row, in builds that have `pairs`.
+void pair_codes(QuantizedRows& x, int group, int row);
 
 // Packs the peaks of all rows into entries. Once, after every row is quantised: until then the
 // arrays hold them sparsely at [block, row].

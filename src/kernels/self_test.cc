@@ -64,6 +64,7 @@ bool equal_tiers(WeightFormat format, ActBits bits, Random& random) {
       for (int b = 0; b < kGroupAct / kPeakBlock; ++b)
         x.block_sums[(g * kGroupAct / kPeakBlock + b) * streams + s] = -kPeakBlock * code;
     }
+    for (int m = 0; m < kRows; ++m) pair_codes(x, g, m);
   }
   std::memset(codes.data(), 255, 2 * kGroupAct * (u4 ? 4 : 8));
 

@@ -195,7 +195,7 @@ TEST(MatmulQ8, TiersAreEqualBitForBit) {
 // Counts how often the loops turn back to tiles that they had left.
 struct CountingTier {
   static constexpr int kStreams = 8;
-  static constexpr bool kNeedsOffsets = true, kJoinsStreams = false;
+  static constexpr bool kNeedsOffsets = true, kTakesPairs = false;
   template <bool, int>
   static constexpr int cells_at_once() {
     return 2;
