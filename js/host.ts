@@ -46,6 +46,8 @@ interface NodeModules {
   'node:os': typeof import('node:os');
   'node:v8': typeof import('node:v8');
   'node:crypto': typeof import('node:crypto');
+  'node:net': typeof import('node:net');
+  'node:tls': typeof import('node:tls');
   'node:url': typeof import('node:url');
 }
 

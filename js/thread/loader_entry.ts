@@ -3,6 +3,7 @@
 import { toPlain } from '../errors.ts';
 import { platformHash } from '../weights/hash.ts';
 import { moveShard } from '../weights/move.ts';
+import { socketFetch } from '../weights/socket_fetch.ts';
 import { type ShardSource, sourceFrom } from '../weights/source.ts';
 import { listenInWorker } from './entry_line.ts';
 import type { FromLoader, ToLoader } from './loader.ts';
@@ -69,7 +70,7 @@ function serveLoader(line: Line<FromLoader, ToLoader>): void {
       case 'stop':
         return void stop();
       case 'open':
-        source = sourceFrom(message.source.model, undefined, message.source.options);
+        source = sourceFrom(message.source.model, socketFetch, message.source.options);
         ({ memory } = message);
     }
   });

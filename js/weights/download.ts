@@ -12,6 +12,7 @@ import type { Network } from './download_request.ts';
 import { budgetTooSmall, cacheFull, reasonOf, shownUrl } from './failures.ts';
 import { parseManifest } from './manifest.ts';
 import { DamagedShard } from './settle.ts';
+import type { Fetcher } from './socket_fetch.ts';
 import {
   type ShardInfo,
   type ShardReader,
@@ -48,7 +49,7 @@ export function modelUrl(text: string | URL): URL {
 /** A model at `text`; throws when an option is out of range. */
 export function downloadSource(
   text: string,
-  fetcher: typeof fetch,
+  fetcher: Fetcher,
   options: SourceOptions = {},
 ): DownloadSource {
   const ready = readyOptions(options);

@@ -81,7 +81,7 @@ export class DownloadReader implements ShardReader {
       let count = 0;
       if (this.#piece) count = this.#fromPiece(this.#piece, into);
       else if (this.#at < (this.partial?.before ?? 0)) count = await this.#fromCache(into);
-      else this.#piece = await this.#nextPiece();
+      else count = await this.#receive(into);
       this.#at += count;
       if (count > 0) return count;
     }
@@ -113,25 +113,32 @@ export class DownloadReader implements ShardReader {
     return count;
   }
 
-  /** What comes next over the network, kept in the cache already; null when another attempt is due. */
-  async #nextPiece(): Promise<Uint8Array | null> {
+  /**
+   * What comes next over the network, kept in the cache already: straight in `into`, or else, with 0, as #piece, or not at
+   * all when another attempt is due.
+   */
+  async #receive(into: Uint8Array): Promise<number> {
     const { signal } = this.#stop;
     try {
       const answer = (this.#answer ??= await this.#ask());
-      let piece = await answer.next();
+      const straight = this.#skip === 0 ? answer.read : null;
+      const place = into.subarray(0, this.#bytes - this.#come);
+      let piece = straight ? place.subarray(0, await straight(place)) : await answer.next();
       signal.throwIfAborted();
-      if (!piece) throw new Failure(this.#cutOff());
+      if (!piece?.length) throw new Failure(this.#cutOff());
       this.#fetched += piece.length;
       const skipped = Math.min(this.#skip, piece.length);
       this.#skip -= skipped;
       // More than the manifest says is not looked at.
       piece = piece.subarray(skipped, skipped + this.#bytes - this.#come);
-      if (piece.length === 0) return null;
+      if (piece.length === 0) return 0;
       this.#come += piece.length;
       await this.#keep(piece, answer);
       this.#tries.progressed();
       if (this.#come === this.#bytes) this.#drop();
-      return piece;
+      if (straight) return piece.length;
+      this.#piece = piece;
+      return 0;
     } catch (error) {
       this.#drop();
       signal.throwIfAborted();
@@ -139,7 +146,7 @@ export class DownloadReader implements ShardReader {
       if (!(error instanceof Failure)) throw error;
       if (error instanceof RangeRefused && !error.permanent) this.#whole.add(this.#tries.mirror);
       await this.#tries.failed(error, signal);
-      return null;
+      return 0;
     }
   }
 

@@ -8,12 +8,13 @@ import type { ReadyOptions } from './download_options.ts';
 import { Failure, retryAfterMs } from './download_retry.ts';
 import { clockMs, isNode } from '../host.ts';
 import { mayAddHeaders } from './platform.ts';
+import type { Answered, Fetcher } from './socket_fetch.ts';
 
 /** What all requests of a download share. */
 export interface Network {
   /** Folders of the model, ending in "/"; a query there goes with every request. */
   mirrors: readonly URL[];
-  fetch: typeof fetch;
+  fetch: Fetcher;
   options: ReadyOptions;
   /** Requests made so far. */
   requests: number;
@@ -42,6 +43,8 @@ export interface Wanted {
 export interface Answer {
   /** The next bytes, or null at the end; rejects with a Failure. */
   next(): Promise<Uint8Array | null>;
+  /** Instead of next(), where it can be: fills the front of `into`; resolves to how many bytes came, 0 at the end. */
+  read: ((into: Uint8Array) => Promise<number>) | null;
   /** How many of them lie before the byte that was wanted. */
   skip: number;
   origin: Origin | null;
@@ -68,6 +71,9 @@ export function urlOf({ mirrors }: Network, file: string, mirror: number): URL {
   url.search = base.search;
   return url;
 }
+
+/** What next() reads at a time where nobody says how much. */
+const pieceBytes = 64 << 10;
 
 /** A timer later than this was held up with everything else: a frozen page, a sleeping machine, a long computation. */
 const lateMs = 1000;
@@ -140,6 +146,8 @@ export async function ask(
   }
   const etag = response.headers.get('etag');
   const body = response.body?.getReader() ?? null;
+  const into = response.read?.bind(response);
+  const read = into ? (place: Uint8Array) => watched(into(place)) : null;
   return {
     skip,
     etag,
@@ -147,7 +155,13 @@ export async function ask(
     length: lengthOf(response.headers),
     origin: etag && !etag.startsWith('W/') ? { url: where, etag } : null,
     unchanged: response.status === 304,
+    read,
     async next() {
+      if (read) {
+        const piece = new Uint8Array(pieceBytes);
+        const count = await read(piece);
+        return count > 0 ? piece.subarray(0, count) : null;
+      }
       if (!body) return null;
       const { done, value } = await watched(body.read());
       if (done) signal?.removeEventListener('abort', abort);
@@ -173,7 +187,7 @@ async function headersFor(network: Network, wanted: Wanted, url: URL): Promise<H
 }
 
 /** Where the answer's bytes begin, counted back from the byte that was wanted; throws a Failure when they do not help. */
-function firstByte(response: Response, wanted: Wanted, where: string): number {
+function firstByte(response: Answered, wanted: Wanted, where: string): number {
   const { status, headers } = response;
   const { file, from, bytes, origin, range } = wanted;
   if (status === 304 && (wanted.unlessEtag || wanted.unlessModified)) return 0;

@@ -11,10 +11,11 @@ import { parseManifest } from './manifest.ts';
 import { moveShard } from './move.ts';
 import { Meter, type ProgressCallback } from './progress.ts';
 import { untilRight } from './settle.ts';
+import type { Fetcher } from './socket_fetch.ts';
 import { type ShardInfo, shardFile } from './source.ts';
 
 export interface PullOptions extends SourceOptions {
-  fetch?: typeof fetch;
+  fetch?: Fetcher;
   /** Ends it: rejects with the signal's reason; what has come stays for the next time. */
   signal?: AbortSignal;
   onProgress?: ProgressCallback;

@@ -5,6 +5,7 @@ import { OcelliError } from '../errors.ts';
 import { isNode, nodeModule } from '../host.ts';
 import { downloadSource } from './download.ts';
 import { plainOptions, type PlainSourceOptions, type SourceOptions } from './download_options.ts';
+import type { Fetcher } from './socket_fetch.ts';
 
 export interface ShardInfo {
   sha256: string;
@@ -65,7 +66,7 @@ export function shardFile(info: ShardInfo): string {
  */
 export function sourceFrom(
   model: string | URL,
-  fetcher: typeof fetch = fetch,
+  fetcher: Fetcher = fetch,
   options: SourceOptions = {},
 ): ShardSource {
   const text = String(model);
@@ -82,7 +83,7 @@ export function sourceFrom(
 function sourceOf(
   model: string | URL,
   text: string,
-  fetcher: typeof fetch,
+  fetcher: Fetcher,
   options: SourceOptions,
 ): ShardSource {
   if (/^https?:\/\//i.test(text)) return downloadSource(text, fetcher, options);

@@ -15,7 +15,7 @@ import { benchColdStart } from './start/cold.mjs';
 import { benchXnnpack, xnnpackTables } from './xnnpack.mjs';
 
 const usage = `usage: npm run bench -- [kernels] [model] [--peers [A,B]] [options]
-       npm run bench -- cold-start [--rates 100,200,400] [--rounds 3] [--threads 2] [--model DIR] [--node PATH]
+       npm run bench -- cold-start [--rates 50,100,200,400,800] [--rounds 3] [--threads 2] [--model DIR] [--node PATH]
 
   --xnnpack        for kernels: only those that XNNPACK has too, beside its own (fetched and built: ten minutes)
   --peers A,B      ocelli beside others: ${peers.map(({ name }) => name).join(', ')}

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { OcelliError } from '../../js/errors.ts';
 import { pull, type PullOptions } from '../../js/weights/pull.ts';
+import { socketFetch } from '../../js/weights/socket_fetch.ts';
 import { type ShardInfo, shardFile } from '../../js/weights/source.ts';
 import { root } from '../js/real_model.ts';
 import { dice, faultOf, seedOf, type Trouble } from './dice.ts';
@@ -221,6 +222,7 @@ async function start(
   const death = (): Death =>
     random(4) === 0 ? { killMs: 40 + random(120) } : { dieAt: random(50), torn: random(2) === 0 };
   const kind = random(32);
+  const here = { ...options, fetch: random(2) === 0 ? socketFetch : fetch };
   if (kind === 0) {
     count('several processes on one cache');
     return await Promise.all([death(), {}].map((how) => pulledInProcess(url, options, how)));
@@ -230,9 +232,9 @@ async function start(
     const control = new AbortController();
     const at = random(sizes.reduce((sum, size) => sum + size, 0));
     const onProgress = (bytes: number): void => void (bytes >= at && control.abort('enough'));
-    return [await pulled(url, { ...options, signal: control.signal, onProgress })];
+    return [await pulled(url, { ...here, signal: control.signal, onProgress })];
   }
-  return [await pulled(url, options)];
+  return [await pulled(url, here)];
 }
 
 it(`ends well, ${runs} times`, { timeout: 100_000 + 2000 * runs }, async () => {

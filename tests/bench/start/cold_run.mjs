@@ -27,14 +27,19 @@ async function firstToken(ai) {
 }
 
 let ms;
+let before = process.cpuUsage();
+let cpu;
 if (what === 'fetch') {
   await fetchAll();
   ms = performance.now() - started;
+  cpu = process.cpuUsage(before);
 } else {
   const ai = createAI({ model, threads, context: 4096, cache: 'none' });
   if (what === 'prompt') await ai.info();
   const from = what === 'prompt' ? performance.now() : started;
+  if (what === 'prompt') before = process.cpuUsage();
   ms = (await firstToken(ai)) - from;
+  cpu = process.cpuUsage(before);
   await ai.close();
 }
-console.log(JSON.stringify({ ms }));
+console.log(JSON.stringify({ ms, cpuMs: (cpu.user + cpu.system) / 1000 }));
