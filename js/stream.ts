@@ -53,9 +53,9 @@ export class EventQueue {
 }
 
 /** Where a streamed answer comes from. */
-export interface ChunkSource {
+export interface ChunkSource<Chunk = ChatCompletionChunk> {
   /** The next chunks, none where an event shows nothing; null at the end. An OcelliError is the request's failure. */
-  next(): Promise<ChatCompletionChunk[] | null>;
+  next(): Promise<Chunk[] | null>;
   /** The assembled completion; instead of next(). */
   whole(): Promise<ChatCompletion>;
   /** Stops the request. */
@@ -90,7 +90,7 @@ export function streamResponse(
 }
 
 /** A response over `source`. */
-export function responseOver(source: ChunkSource): ChatStream {
+export function responseOver<Chunk = ChatCompletionChunk>(source: ChunkSource<Chunk>): ChatStream {
   let over = false;
   const leave = (): void => {
     if (!over) source.cancel();
@@ -140,7 +140,7 @@ export function responseOver(source: ChunkSource): ChatStream {
     return () => void reader.cancel().catch(() => undefined);
   };
 
-  async function* chunks(): AsyncGenerator<ChatCompletionChunk, void, undefined> {
+  async function* chunks(): AsyncGenerator<Chunk, void, undefined> {
     const release = claim();
     try {
       for (let next = await reading(source.next()); next; next = await reading(source.next()))

@@ -14,7 +14,7 @@ export interface WorkerLimits {
   requestMs: number;
   /** A stream whose reader takes nothing for so long is ended. */
   stallMs: number;
-  /** Tasks in one request or frame. */
+  /** Tasks in one request or frame, prompts in one text completion. */
   tasksPerRequest: number;
   /** Tasks that are accepted, answered later, and not finished. */
   tasksMax: number;

@@ -27,13 +27,15 @@ export interface Operation {
   /** Statuses of errors besides 500, in the order they are checked. */
   errors?: readonly number[];
   errorBody?: z.ZodType;
+  /** Where a key may stand, of components.securitySchemes; a bearer key by default. */
+  keys?: readonly string[];
 }
 
 const meanings: Record<number, string> = {
   400: 'The body, or what it names, is not right',
   401: 'A key is needed, or is not known',
   402: 'The key has no credits left',
-  404: 'There is no such model',
+  404: 'There is no such model, or no such thing',
   406: 'The key has no credits left',
   413: 'The body is too large',
   415: 'The body is not application/json',
@@ -58,7 +60,14 @@ function bare(schema: object): object {
   return Object.fromEntries(kept);
 }
 
-function described({ body, example, reply, errors = [], ...operation }: Operation): object {
+function described({
+  body,
+  example,
+  reply,
+  errors = [],
+  keys = ['key'],
+  ...operation
+}: Operation): object {
   const { json, events, type } = reply;
   const content = {
     ...(json && { 'application/json': { schema: refTo(json) } }),
@@ -95,7 +104,7 @@ function described({ body, example, reply, errors = [], ...operation }: Operatio
       ...Object.fromEntries([...errors, 500].map(failed)),
     },
     // Without keys nobody needs one.
-    ...(errors.includes(401) ? { security: [{ key: [] }, {}] } : { security: [] }),
+    security: errors.includes(401) ? [...keys.map((name) => ({ [name]: [] })), {}] : [],
   };
 }
 
@@ -119,7 +128,10 @@ export function openapiDocument(operations: readonly Operation[], version: strin
       schemas: Object.fromEntries(
         Object.entries(schemas).map(([id, schema]) => [id, bare(schema)]),
       ),
-      securitySchemes: { key: { type: 'http', scheme: 'bearer' } },
+      securitySchemes: {
+        key: { type: 'http', scheme: 'bearer' },
+        header: { type: 'apiKey', in: 'header', name: 'x-api-key' },
+      },
     },
   };
 }

@@ -1,16 +1,25 @@
 // Owns what the OpenAPI document says of each route: THE table. Read by dialects/docs.ts. Surprise: the server does not run
 // on it; a test compares it with the routes.
 import { z } from 'zod';
+import { slugs } from './dialects/segmind.ts';
 import type { Operation } from './openapi.ts';
+import { taskFailures, taskList, taskResults } from './runware/tasks.ts';
 import {
+  adapterBody,
+  adapterName,
   chatBody,
   chatChunk,
   chatReply,
+  completionBody,
+  completionChunk,
+  completionReply,
   detokenizeBody,
   detokenizeReply,
   errorReply,
   modelCard,
   modelList,
+  segmindError,
+  segmindReply,
   tokenizeBody,
   tokenizeReply,
 } from './schemas.ts';
@@ -27,6 +36,17 @@ const vllm: Operation[] = [
     reply: {
       about: 'The answer, or with "stream" its chunks, then [DONE]',
       ...{ json: chatReply, events: chatChunk },
+    },
+    errors: asked,
+  },
+  {
+    ...{ method: 'post', path: '/v1/completions', tag: 'OpenAI, vLLM, Azion' },
+    summary: 'Text that goes on from one or several prompts',
+    body: completionBody,
+    example: { prompt: 'The image shows a', max_tokens: 16 },
+    reply: {
+      about: 'The texts, or with "stream" their chunks, then [DONE]',
+      ...{ json: completionReply, events: completionChunk },
     },
     errors: asked,
   },
@@ -77,7 +97,65 @@ const vllm: Operation[] = [
   },
 ];
 
-export const operations: readonly Operation[] = vllm.map((one) => ({
-  errorBody: errorReply,
-  ...one,
+const segmind: Operation[] = slugs.map((slug) => ({
+  ...{ method: 'post', path: `/v1/${slug}`, tag: 'Segmind', errorBody: segmindError },
+  summary: 'A chat completion in the documented keys',
+  body: chatBody,
+  example: { messages },
+  reply: {
+    about: 'The answer, or with "stream" the chunks of the route above',
+    ...{ json: segmindReply, events: chatChunk },
+  },
+  errors: [401, 400, 406, 429, 404, 502, 504],
+  keys: ['key', 'header'],
 }));
+
+const task = {
+  taskType: 'caption',
+  taskUUID: '74c7c126-bc3d-4e55-b8fa-36e20e2a4e62',
+  model: 'runware:152@1',
+  prompt: 'Describe this image.',
+  inputs: { image: 'https://example.com/image.jpg' },
+};
+const runware: Operation[] = [
+  ...['/v1', '/'].map(
+    (path): Operation => ({
+      ...{ method: 'post', path, tag: 'Runware', errorBody: taskFailures },
+      summary: 'Tasks: captions, uploads, what became of them. A WebSocket here takes the same',
+      ...{ body: taskList, example: [task] },
+      reply: {
+        about: 'A result for each task, and the errors of those that failed',
+        json: taskResults,
+      },
+      errors: [401, 400, 402, 404, 429, 503],
+    }),
+  ),
+  {
+    ...{ method: 'get', path: '/v1/images/{id}', tag: 'Runware' },
+    summary: 'An uploaded image, for whoever knows its id',
+    reply: { about: 'Its bytes', type: 'image/*' },
+    errors: [404],
+  },
+];
+
+const described = (all: readonly Operation[]): Operation[] =>
+  all.map((one) => ({ errorBody: errorReply, ...one }));
+
+export const operations: readonly Operation[] = described([...vllm, ...segmind, ...runware]);
+
+const adapterErrors = [401, 413, 415, 400, 404];
+/** Only there where callers may load adapters. */
+export const adapterOperations: readonly Operation[] = described([
+  {
+    ...{ method: 'post', path: '/v1/load_lora_adapter', tag: 'Adapters' },
+    summary: 'Loads a LoRA adapter from a folder or URL',
+    ...{ body: adapterBody, example: { lora_name: 'receipts', lora_path: '/adapters/receipts' } },
+    ...{ reply: { about: 'Text', type: 'text/plain' }, errors: adapterErrors },
+  },
+  {
+    ...{ method: 'post', path: '/v1/unload_lora_adapter', tag: 'Adapters' },
+    summary: 'Forgets it',
+    ...{ body: adapterName, example: { lora_name: 'receipts' } },
+    ...{ reply: { about: 'Text', type: 'text/plain' }, errors: adapterErrors },
+  },
+]);

@@ -62,37 +62,45 @@ const tool = z
   })
   .register(shapes, { id: 'Tool' });
 
+/** How tokens are drawn, and when to stop. */
+const sampling = {
+  min_tokens: maybe(z.int().min(0)),
+  n: maybe(z.int().min(1).max(64)),
+  temperature: maybe(z.number().min(0)),
+  top_p: maybe(z.number().gt(0).max(1)),
+  top_k: maybe(z.int().min(-1)),
+  min_p: maybe(z.number().min(0).max(1)),
+  presence_penalty: maybe(z.number().min(-2).max(2)),
+  frequency_penalty: maybe(z.number().min(-2).max(2)),
+  repetition_penalty: maybe(z.number().gt(0)),
+  logit_bias: maybe(z.record(z.string(), z.number())),
+  seed: maybe(z.int()),
+  stop: maybe(z.union([z.string(), z.array(z.string())])),
+  stop_token_ids: maybe(z.array(tokenId)),
+  include_stop_str_in_output: maybe(z.boolean()),
+  ignore_eos: maybe(z.boolean()),
+};
+const streaming = {
+  stream: maybe(z.boolean()),
+  stream_options: maybe(
+    z.looseObject({
+      include_usage: maybe(z.boolean()),
+      continuous_usage_stats: maybe(z.boolean()),
+    }),
+  ),
+};
+
 /** A chat-completions body. Unknown keys are accepted. */
 export const chatBody = z
   .looseObject({
     model: maybe(z.string()),
     messages: z.array(message).min(1),
-    stream: maybe(z.boolean()),
-    stream_options: maybe(
-      z.looseObject({
-        include_usage: maybe(z.boolean()),
-        continuous_usage_stats: maybe(z.boolean()),
-      }),
-    ),
+    ...streaming,
     max_tokens: maybe(z.int().min(1)),
     max_completion_tokens: maybe(z.int().min(1)),
-    min_tokens: maybe(z.int().min(0)),
-    n: maybe(z.int().min(1).max(64)),
-    temperature: maybe(z.number().min(0)),
-    top_p: maybe(z.number().gt(0).max(1)),
-    top_k: maybe(z.int().min(-1)),
-    min_p: maybe(z.number().min(0).max(1)),
-    presence_penalty: maybe(z.number().min(-2).max(2)),
-    frequency_penalty: maybe(z.number().min(-2).max(2)),
-    repetition_penalty: maybe(z.number().gt(0)),
-    logit_bias: maybe(z.record(z.string(), z.number())),
+    ...sampling,
     logprobs: maybe(z.boolean()),
     top_logprobs: maybe(z.int().min(0).max(20)),
-    seed: maybe(z.int()),
-    stop: maybe(z.union([z.string(), z.array(z.string())])),
-    stop_token_ids: maybe(z.array(tokenId)),
-    include_stop_str_in_output: maybe(z.boolean()),
-    ignore_eos: maybe(z.boolean()),
     tools: maybe(z.array(tool)),
     tool_choice: maybe(
       z.union([
@@ -171,6 +179,59 @@ export const chatChunk = z
   })
   .register(shapes, { id: 'ChatCompletionChunk' });
 
+/** What of a text completion's body is checked here; a list of prompts is answered one by one. */
+export const completionOwn = z.looseObject({
+  prompt: z.union(
+    [z.string(), z.array(z.string()), z.array(tokenId), z.array(z.array(tokenId))],
+    'must be a text, token ids, or a list of either',
+  ),
+  n: maybe(z.int().min(1).max(64)),
+  max_tokens: maybe(z.int().min(0)).meta({ description: '16 by default; 0 with "echo" only' }),
+  logprobs: maybe(z.int().min(0).max(20)),
+  echo: maybe(z.boolean()),
+  suffix: maybe(z.string()),
+});
+export const completionBody = completionOwn
+  .extend({ model: maybe(z.string()), ...streaming, ...sampling })
+  .register(shapes, { id: 'CompletionRequest' });
+
+const completionChoice = {
+  index: z.int(),
+  text: z.string(),
+  logprobs: z
+    .object({
+      text_offset: z.array(z.int()),
+      token_logprobs: z.array(z.number().nullable()),
+      tokens: z.array(z.string()),
+      top_logprobs: z.array(z.record(z.string(), z.number()).nullable()),
+    })
+    .nullable(),
+  finish_reason: finishReason,
+  stop_reason: stopReason,
+};
+const completionHead = {
+  id: z.string(),
+  object: z.literal('text_completion'),
+  created: z.int(),
+  model: z.string(),
+};
+export const completionReply = z
+  .looseObject({
+    ...completionHead,
+    choices: z.array(
+      z.looseObject({ ...completionChoice, prompt_logprobs: z.array(z.unknown()).nullable() }),
+    ),
+    usage,
+  })
+  .register(shapes, { id: 'Completion' });
+export const completionChunk = z
+  .looseObject({
+    ...completionHead,
+    choices: z.array(z.looseObject(completionChoice)),
+    usage: usage.nullable(),
+  })
+  .register(shapes, { id: 'CompletionChunk' });
+
 const errorFields = {
   message: z.string(),
   type: z.string(),
@@ -180,6 +241,42 @@ const errorFields = {
 export const errorReply = z
   .looseObject({ object: z.literal('error'), ...errorFields, error: z.object(errorFields) })
   .register(shapes, { id: 'Error' });
+
+/** Segmind's: the documented keys of a completion, and an error that is a text. */
+export const segmindReply = z
+  .looseObject({
+    id: z.string(),
+    object: z.literal('chat.completion'),
+    created: z.int(),
+    model: z.string(),
+    choices: z.array(
+      z.looseObject({
+        index: z.int(),
+        message: z.looseObject({
+          role: z.literal('assistant'),
+          content: z.string(),
+          tool_calls: z.array(toolCall).optional(),
+        }),
+        finish_reason: finishReason,
+      }),
+    ),
+    usage: z.object({
+      prompt_tokens: z.int(),
+      completion_tokens: z.int(),
+      total_tokens: z.int(),
+    }),
+  })
+  .register(shapes, { id: 'SegmindCompletion' });
+export const segmindError = z
+  .object({ error: z.string() })
+  .register(shapes, { id: 'SegmindError' });
+
+export const adapterBody = z
+  .looseObject({ lora_name: z.string().min(1), lora_path: z.string().min(1) })
+  .register(shapes, { id: 'LoadAdapterRequest' });
+export const adapterName = z
+  .looseObject({ lora_name: z.string().min(1) })
+  .register(shapes, { id: 'UnloadAdapterRequest' });
 
 export const modelCard = z
   .looseObject({

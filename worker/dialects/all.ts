@@ -2,6 +2,7 @@
 import type { Mount } from '../context.ts';
 import { adapters } from './adapters.ts';
 import { azion } from './azion.ts';
+import { completions } from './completions.ts';
 import { docs } from './docs.ts';
 import { gigarouter } from './gigarouter.ts';
 import { openai } from './openai.ts';
@@ -14,6 +15,7 @@ export const mounts: readonly Mount[] = [
   runware,
   segmind,
   openai,
+  completions,
   azion,
   vllm,
   adapters,

@@ -3,11 +3,12 @@
 import { docsPage, docsScript } from '../docs_page.ts';
 import type { App, Mount, WorkerContext } from '../context.ts';
 import { openapiDocument } from '../openapi.ts';
-import { operations } from '../operations.ts';
+import { adapterOperations, operations } from '../operations.ts';
 
-export const docs: Mount = (app: App, { version }: WorkerContext) => {
+export const docs: Mount = (app: App, { version, runtimeAdapters }: WorkerContext) => {
+  const all = runtimeAdapters ? [...operations, ...adapterOperations] : operations;
   let document: object | undefined;
-  app.get('/openapi.json', (c) => c.json((document ??= openapiDocument(operations, version))));
+  app.get('/openapi.json', (c) => c.json((document ??= openapiDocument(all, version))));
   app.get('/docs', (c) =>
     c.body(docsPage, 200, {
       'content-type': 'text/html; charset=utf-8',

@@ -23,10 +23,17 @@ export const vllm: Mount = (app: App, context: WorkerContext) => {
   app.get('/load', (c) => c.json({ server_load: queue.running + queue.waiting }));
   app.get('/metrics', async (c) => {
     const [{ name }, stats] = await Promise.all([loaded(context), ai.stats()]);
-    const { kv_blocks: blocks = 0, kv_blocks_free: free = 0 } = stats as Record<string, number>;
+    const {
+      kv_blocks: blocks = 0,
+      kv_blocks_free: free = 0,
+      requests = 0,
+      preemptions = 0,
+    } = stats as Record<string, number>;
     const gauges = {
       num_requests_running: { help: 'Requests that are computed.', value: queue.running },
       num_requests_waiting: { help: 'Requests that wait.', value: queue.waiting },
+      num_requests_in_engine: { help: 'Requests that the engine holds.', value: requests },
+      num_preemptions: { help: 'Prompts computed again for want of room.', value: preemptions },
       gpu_cache_usage_perc: {
         help: 'The part of the KV cache in use, 0 to 1.',
         value: blocks > 0 ? (blocks - free) / blocks : 0,

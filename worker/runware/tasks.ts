@@ -1,6 +1,7 @@
 // Owns what tasks may say: their fields as schemas, in today's spelling and the older ones of the SDKs. Called by desk.ts.
 // Surprise: the code of an error is made of the field it is about (missingModel, invalidTtl), as clients sort them so.
 import { z } from 'zod';
+import { shapes } from '../schemas.ts';
 import { refuse } from './errors.ts';
 
 const uuidPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
@@ -46,13 +47,43 @@ const captionTask = z.looseObject({
   outputFormat: z.enum(['JPG', 'PNG', 'WEBP']).nullish(),
   outputQuality: z.int().min(20).max(99).nullish(),
 });
+captionTask.register(shapes, { id: 'CaptionTask' });
 export type CaptionTask = z.infer<typeof captionTask>;
 
 const uploadTask = z.looseObject({ ...options, taskType: z.literal('imageUpload'), image: text });
+uploadTask.register(shapes, { id: 'ImageUploadTask' });
 export type UploadTask = z.infer<typeof uploadTask>;
 export type Task = CaptionTask | UploadTask;
 
-const pollTask = z.looseObject({ taskType: z.literal('getResponse'), taskUUID: uuid });
+const pollTask = z
+  .looseObject({ taskType: z.literal('getResponse'), taskUUID: uuid })
+  .register(shapes, { id: 'GetResponseTask' });
+const keyTask = z
+  .looseObject({ taskType: z.literal('authentication'), apiKey: z.string() })
+  .register(shapes, { id: 'AuthenticationTask' });
+const pingTask = z
+  .looseObject({ taskType: z.literal('ping') })
+  .register(shapes, { id: 'PingTask' });
+
+/** What a request or a frame is, as the OpenAPI document tells it; tasks are checked one by one, each for itself. */
+export const taskList = z
+  .array(z.union([captionTask, uploadTask, pollTask, keyTask, pingTask]))
+  .min(1)
+  .register(shapes, { id: 'Tasks' });
+const taskResult = z
+  .looseObject({ taskType: z.string(), taskUUID: uuid.optional(), text: z.string().optional() })
+  .register(shapes, { id: 'TaskResult' });
+export const taskFailures = z
+  .looseObject({
+    errors: z.array(
+      z.looseObject({ code: z.string(), message: z.string(), parameter: z.string().optional() }),
+    ),
+  })
+  .register(shapes, { id: 'TaskErrors' });
+/** Some tasks may have failed while others have not. */
+export const taskResults = z
+  .looseObject({ data: z.array(taskResult), errors: taskFailures.shape.errors.optional() })
+  .register(shapes, { id: 'TaskResults' });
 
 const pascal = (name: string): string => name.charAt(0).toUpperCase() + name.slice(1);
 
