@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "grammar/vocabulary.h"
+
 namespace ocelli {
 namespace {
 
@@ -21,7 +23,7 @@ size_t Automaton::FrameHash::operator()(const Frame& frame) const {
   return mix(hash, static_cast<uint32_t>(frame.round));
 }
 
-Automaton::Automaton(Rules rules) : rules_(std::move(rules)) {
+Automaton::Automaton(Rules rules) : rules_(std::move(rules)), bytes_max_(kAutomatonBytes) {
   classify();
   begin();
 }
@@ -49,6 +51,7 @@ void Automaton::begin() {
   table_.clear();
   by_hash_.clear();
   frames_.clear();
+  nearby_frames_.clear();
   frame_ids_.clear();
   seen_.clear();
   accepts_ = false;
@@ -56,24 +59,95 @@ void Automaton::begin() {
   intern();
 }
 
-size_t Automaton::bytes() const {
-  // An entry of a hash table costs its content, a link and its hash.
-  return rules_.edges().size() * (sizeof(Edge) + 8) + nodes_.size() * (sizeof(Node) + 32) +
-         places_.size() * sizeof(Place) + table_.size() * sizeof(int32_t) +
-         frames_.size() * (2 * sizeof(Frame) + 24);
+// Of the states alone: an entry of a hash table costs its content, a link and its hash.
+size_t Automaton::own_bytes() const {
+  return nodes_.size() * (sizeof(Node) + 32) + places_.size() * sizeof(Place) +
+         table_.size() * sizeof(int32_t) + frames_.size() * (2 * sizeof(Frame) + 28);
 }
 
-void Automaton::trim() {
-  if (!exhausted_ && bytes() < kAutomatonBytes + rules_.edges().size() * (sizeof(Edge) + 8)) return;
+size_t Automaton::bytes() const { return rules_.edges().size() * (sizeof(Edge) + 8) + own_bytes(); }
+
+bool Automaton::trim(std::list<int32_t>& held) {
+  if (!exhausted_ && own_bytes() < bytes_max_) return false;
   exhausted_ = false;
-  ++generation_;
+  const std::vector<Node> nodes = std::move(nodes_);
+  const std::vector<Place> places = std::move(places_);
+  const std::vector<Frame> frames = std::move(frames_);
   begin();
+  // A frame's parent was made before it, so has a lower number.
+  std::vector<int32_t> renamed(frames.size(), kUnknown), chain;
+  const auto rename = [&](int32_t index) {
+    for (chain.clear(); index != kNoFrame && renamed[index] == kUnknown;
+         index = frames[index].parent)
+      chain.push_back(index);
+    int32_t parent = index == kNoFrame ? kNoFrame : renamed[index];
+    while (!chain.empty()) {
+      Frame content = frames[chain.back()];
+      content.parent = parent;
+      parent = renamed[chain.back()] = frame(content);
+      chain.pop_back();
+    }
+    return parent;
+  };
+  for (int32_t& state : held) {
+    const Node& node = nodes[state];
+    for (uint32_t i = 0; i < node.count; ++i) {
+      const Place place = places[node.begin + i];
+      found_.push_back({place.state, rename(place.frame)});
+    }
+    accepts_ = node.accepts;
+    state = intern();
+  }
+  bytes_max_ = std::max(kAutomatonBytes, 2 * own_bytes());
+  return true;
 }
 
 int32_t Automaton::frame(Frame content) {
   const auto [found, fresh] = frame_ids_.try_emplace(content, static_cast<int32_t>(frames_.size()));
-  if (fresh) frames_.push_back(content);
+  if (fresh) {
+    frames_.push_back(content);
+    nearby_frames_.push_back(kUnknown);
+  }
   return found->second;
+}
+
+// A round that is as far from the bounds of its loop as `frame`'s, told apart only within the bytes
+// of a short token: each round reads one at least.
+int32_t Automaton::far_round(const Frame& frame) const {
+  constexpr int32_t kNear = kShortTokenBytes + 1;
+  const Rules::Loop& loop = rules_.loop(frame.loop);
+  if (loop.may_be_empty) return frame.round;
+  const bool open = loop.most == kUnbounded;
+  if (!open && loop.most - frame.round <= kNear) return frame.round;
+  if (loop.least - frame.round > kNear) return loop.least - kNear;
+  return open || frame.round < loop.least ? frame.round : loop.most - kNear;
+}
+
+int32_t Automaton::nearby_frame(int32_t index) {
+  std::vector<int32_t> chain;
+  for (; index != kNoFrame && nearby_frames_[index] == kUnknown; index = frames_[index].parent)
+    chain.push_back(index);
+  int32_t parent = index == kNoFrame ? kNoFrame : nearby_frames_[index];
+  for (; !chain.empty(); chain.pop_back()) {
+    Frame content = frames_[chain.back()];
+    content.parent = parent;
+    if (content.loop >= 0) content.round = far_round(content);
+    parent = frame(content);
+    nearby_frames_[chain.back()] = parent;
+  }
+  return parent;
+}
+
+int32_t Automaton::nearby(int32_t state) {
+  if (nodes_[state].nearby != kUnknown) return nodes_[state].nearby;
+  const Node node = nodes_[state];
+  for (uint32_t i = 0; i < node.count; ++i) {
+    const Place place = places_[node.begin + i];
+    found_.push_back({place.state, nearby_frame(place.frame)});
+  }
+  accepts_ = node.accepts;
+  const int32_t found = intern();
+  return nodes_[state].nearby = found;
 }
 
 // A body has ended: back to the caller, or into the next round.
@@ -139,6 +213,7 @@ void Automaton::reach(Place place) {
 // The node of the places found: an old one with the same places, else a new one.
 int32_t Automaton::intern() {
   std::ranges::sort(found_);
+  found_.erase(std::ranges::unique(found_).begin(), found_.end());
   size_t hash = accepts_;
   for (const Place& place : found_) {
     hash = mix(hash, static_cast<uint32_t>(place.state));
@@ -165,7 +240,7 @@ int32_t Automaton::intern() {
 }
 
 int32_t Automaton::step(int32_t state, uint8_t byte) {
-  if (bytes() > kAutomatonBytesHard) exhausted_ = true;
+  if (own_bytes() > bytes_max_ + kAutomatonBytesHard) exhausted_ = true;
   if (exhausted_) return kDead;
   const Node node = nodes_[state];
   seen_.clear();

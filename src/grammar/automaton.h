@@ -1,12 +1,12 @@
 // Automaton: the states that a text can lead to in Rules, made one by one as they are met. A state
 // is a set of places in the graph, each with its frames (what to go on with when a rule ends), so
 // that a step is one look into a table once it has been made. Used by Matcher. Surprise: states
-// are forgotten when they take too much memory; generation() tells, and whoever holds a state must
-// then read its text again.
+// are forgotten when they take too much memory; those that somebody holds get other numbers then.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <list>
 #include <unordered_map>
 #include <vector>
 
@@ -14,8 +14,8 @@
 
 namespace ocelli {
 
-inline constexpr size_t kAutomatonBytes = 2 << 20;      // then states are forgotten
-inline constexpr size_t kAutomatonBytesHard = 8 << 20;  // in the middle of one mask
+inline constexpr size_t kAutomatonBytes = 2 << 20;      // of states, then they are forgotten
+inline constexpr size_t kAutomatonBytesHard = 6 << 20;  // more, in the middle of one mask
 inline constexpr size_t kPlacesMax = 4096;              // of one state
 
 class Automaton {
@@ -33,9 +33,14 @@ class Automaton {
   bool accepts(int32_t state) const { return nodes_[state].accepts; }  // the text may end here
   bool goes_on(int32_t state) const { return nodes_[state].count > 0; }
 
-  // Forgets all states if they take much memory or met a limit. To be called between tokens.
-  void trim();
-  uint32_t generation() const { return generation_; }
+  // A state from which the same texts of at most kShortTokenBytes lead on, and are kDead, as from
+  // `state`: in it all counts are the same that are still far from their bounds. So the places in
+  // the middle of a string of at most 200 characters have one such state.
+  int32_t nearby(int32_t state);
+
+  // Forgets states, if they take much memory or met a limit, and is true then. The held ones are
+  // kept under new numbers, which it writes in their place. To be called between tokens.
+  bool trim(std::list<int32_t>& held);
   bool exhausted() const { return exhausted_; }
   size_t bytes() const;
 
@@ -57,11 +62,15 @@ class Automaton {
   struct Node {
     uint32_t begin, count;  // in places_
     bool accepts;
+    int32_t nearby = kUnknown;
   };
 
   void begin();
+  size_t own_bytes() const;
   int32_t step(int32_t state, uint8_t byte);
   int32_t frame(Frame content);
+  int32_t far_round(const Frame& frame) const;
+  int32_t nearby_frame(int32_t index);
   void reach(Place place);
   void leave(Place place);
   int32_t intern();
@@ -76,6 +85,7 @@ class Automaton {
   std::vector<int32_t> table_;  // [node, class of bytes] -> node, kDead or kUnknown
   std::unordered_multimap<size_t, int32_t> by_hash_;
   std::vector<Frame> frames_;
+  std::vector<int32_t> nearby_frames_;  // of each frame, or kUnknown
   std::unordered_map<Frame, int32_t, FrameHash> frame_ids_;
 
   // Of the state being made.
@@ -83,7 +93,7 @@ class Automaton {
   std::unordered_map<uint64_t, bool> seen_;
   bool accepts_ = false;
 
-  uint32_t generation_ = 0;
+  size_t bytes_max_ = 0;  // from which on states are forgotten
   bool exhausted_ = false;
 };
 

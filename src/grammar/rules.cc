@@ -348,6 +348,7 @@ Result<void> Rules::check_recursion(const std::vector<bool>& may_be_empty) const
 void Rules::check_loops(const std::vector<bool>& may_be_empty) {
   for (Loop& loop : loops_) {
     if (loop.body.from < 0 || !may_be_empty[loop.body.from]) continue;
+    loop.may_be_empty = true;
     loop.least = 0;  // rounds that read nothing make up the rest
     if (loop.most != kUnbounded && loop.most > kEmptyRoundsMax)
       problem("repeats what may be empty up to " + std::to_string(loop.most) + " times, at most " +

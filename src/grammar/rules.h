@@ -60,6 +60,7 @@ class Rules {
   struct Loop {
     Part body;
     int32_t least = 0, most = kUnbounded;
+    bool may_be_empty = false;  // known after finish(): a round may read nothing
   };
 
   int32_t state();  // a new one

@@ -4,9 +4,31 @@
 
 namespace ocelli {
 
+TokenTree::TokenTree(std::vector<int32_t> ids, const std::vector<std::string_view>& bytes_of) {
+  // Byte by byte as unsigned numbers; equal ones by id.
+  std::ranges::sort(ids, [&](int32_t a, int32_t b) {
+    const int order = bytes_of[a].compare(bytes_of[b]);
+    return order != 0 ? order < 0 : a < b;
+  });
+  tokens_.reserve(ids.size() + 1);
+  std::string_view before;
+  for (const int32_t id : ids) {
+    const std::string_view own = bytes_of[id];
+    const auto shared = std::ranges::mismatch(before, own).in2 - own.begin();
+    tokens_.push_back({static_cast<uint32_t>(id), static_cast<uint32_t>(shared),
+                       static_cast<uint32_t>(bytes_.size()), 0});
+    bytes_ += own.substr(static_cast<size_t>(shared));
+    before = own;
+  }
+  tokens_.push_back({0, 0, static_cast<uint32_t>(bytes_.size()), 0});
+  // From the end: what shares more than this one is jumped over.
+  for (size_t i = ids.size(); i-- > 0;)
+    tokens_[i].behind = static_cast<uint32_t>(behind(i, tokens_[i].shared));
+}
+
 Vocabulary::Vocabulary(int vocab, const std::function<std::string_view(int32_t)>& bytes_of,
                        const std::vector<std::pair<int32_t, std::string>>& markers)
-    : vocab_(vocab), bytes_(static_cast<size_t>(vocab)) {
+    : bytes_(static_cast<size_t>(vocab)) {
   for (int32_t id = 0; id < vocab; ++id) {
     const std::string_view bytes = bytes_of(id);
     if (bytes.size() <= kTokenBytesMax && bytes.find(kMarkerByte) == std::string_view::npos)
@@ -16,26 +38,11 @@ Vocabulary::Vocabulary(int vocab, const std::function<std::string_view(int32_t)>
     markers_.push_back(kMarkerByte + text);
     bytes_[static_cast<size_t>(id)] = markers_.back();
   }
+  std::vector<int32_t> ids[2];
   for (int32_t id = 0; id < vocab; ++id) {
-    if (!bytes(id).empty()) sorted_.push_back({id, 0});
+    if (!bytes(id).empty()) ids[bytes(id).size() > kShortTokenBytes].push_back(id);
   }
-  // Byte by byte as unsigned numbers; equal ones by id.
-  std::ranges::sort(sorted_, [&](const Sorted& a, const Sorted& b) {
-    const int order = bytes(a.id).compare(bytes(b.id));
-    return order != 0 ? order < 0 : a.id < b.id;
-  });
-  for (size_t i = 1; i < sorted_.size(); ++i) {
-    const std::string_view before = bytes(sorted_[i - 1].id), own = bytes(sorted_[i].id);
-    uint32_t shared = 0;
-    while (shared < before.size() && shared < own.size() && before[shared] == own[shared]) ++shared;
-    sorted_[i].shared = shared;
-  }
-  size_t at = 0;
-  for (size_t byte = 0; byte < 256; ++byte) {
-    while (at < sorted_.size() && static_cast<uint8_t>(bytes(sorted_[at].id)[0]) < byte) ++at;
-    first_[byte] = at;
-  }
-  first_[256] = sorted_.size();
+  for (std::vector<int32_t>& some : ids) trees_.emplace_back(std::move(some), bytes_);
 }
 
 bool Vocabulary::has_marker(std::string_view text) const {

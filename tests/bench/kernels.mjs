@@ -18,14 +18,15 @@ export const tiers = {
   'relaxed-256': { target: 'mt-relaxed', flags: ['--experimental-wasm-revectorize'] },
 };
 
-function commandOf({ target, flags = [] }, node) {
-  const folder = join(root, 'build/bench', target);
-  if (target === 'native') return [join(folder, 'kernels')];
-  return [node, ...flags, join(root, 'tools/run_wasm.mjs'), join(folder, 'kernels.mjs')];
+/** What starts a benchmark program of a tier. */
+export function commandOf({ target, flags = [] }, node, program) {
+  const file = join(root, 'build/bench', target, program);
+  if (target === 'native') return [file];
+  return [node, ...flags, join(root, 'tools/run_wasm.mjs'), `${file}.mjs`];
 }
 
 /** The JSON lines of one run of a program. */
-function lines(words) {
+export function lines(words) {
   return new Promise((accept, reject) => {
     const child = spawn(words[0], words.slice(1), { stdio: ['ignore', 'pipe', 'inherit'] });
     let text = '';
@@ -54,7 +55,10 @@ export async function benchKernels({ names, threads, rounds, seconds, filter, no
       for (const name of round % 2 === 0 ? names : [...names].reverse()) {
         say(`round ${round + 1} of ${rounds}: ${name}, ${count} thread${count === 1 ? '' : 's'}`);
         const options = ['--seconds', seconds, '--threads', count, '--filter', filter];
-        for (const one of await lines([...commandOf(tiers[name], node), ...options.map(String)])) {
+        for (const one of await lines([
+          ...commandOf(tiers[name], node, 'kernels'),
+          ...options.map(String),
+        ])) {
           const key = JSON.stringify([one.case, name, one.threads]);
           const known = found.get(key);
           if (known) known.samples.push(...one.seconds);

@@ -1,11 +1,12 @@
 // Owns `npm run bench`: which benchmarks run, with which builds; prints tables and writes build/bench/results.json.
-//   node tests/bench/run.mjs [kernels [--xnnpack]] [model] [--peers [NAMES]] [options]      (--help has the options)
+//   node tests/bench/run.mjs [kernels [--xnnpack]] [grammar] [model] [--peers [NAMES]] [options]  (--help has them)
 // Surprise: figures compare within one run of one machine. Whatever else computes meanwhile is in them.
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { SetupError, endWith, readJson, root, say } from '../../tools/setup/io.mjs';
 import { setup } from '../../tools/setup.mjs';
+import { benchGrammars, grammarTables } from './grammar.mjs';
 import { benchKernels, kernelTables, tiers } from './kernels.mjs';
 import { machine } from './machine.mjs';
 import { benchModel, modelTables } from './model.mjs';
@@ -14,19 +15,19 @@ import { markdown, measures, peerTables } from './peers/ratios.mjs';
 import { benchColdStart } from './start/cold.mjs';
 import { benchXnnpack, xnnpackTables } from './xnnpack.mjs';
 
-const usage = `usage: npm run bench -- [kernels] [model] [--peers [A,B]] [options]
+const usage = `usage: npm run bench -- [kernels] [grammar] [model] [--peers [A,B]] [options]
        npm run bench -- cold-start [--rates 50,100,200,400,800] [--rounds 3] [--threads 2] [--model DIR] [--node PATH]
 
   --xnnpack        for kernels: only those that XNNPACK has too, beside its own (fetched and built: ten minutes)
   --peers A,B      ocelli beside others: ${peers.map(({ name }) => name).join(', ')}
-                   (all without names); only this unless kernels or model is named
+                   (all without names); only this unless another benchmark is named
   --measures A,B   only these of each peer: ${Object.keys(measures).join(', ')}
   --table          runs nothing: the comparison in the --json file as Markdown
   --tiers A,B      of ${Object.keys(tiers).join(', ')} (all)
   --threads 1,2    numbers of compute threads (1,2)
-  --rounds N       how often everything is run (5 for kernels, 3 for the model and peers)
+  --rounds N       how often everything is run (5 for kernels, else 3)
   --seconds S      time for one kernel in one round (0.2)
-  --filter TEXT    only kernels with this in their name
+  --filter TEXT    only kernels or grammars with this in their name
   --model DIR      a container; else random weights are made
   --shape NAME     of what shape: 3b (default), 7b, or tiny for a quick look
   --node PATH      the Node that runs WebAssembly (the set-up's)
@@ -40,13 +41,14 @@ function whole(name, text, least) {
   throw new SetupError(`--${name} is "${text}", must be a whole number of at least ${least}`);
 }
 
+const benchmarks = ['kernels', 'grammar', 'model'];
 const texts = ['tiers', 'threads', 'rounds', 'seconds', 'filter', 'model', 'shape', 'node', 'json'];
 
 /** The words with "--peers" as "--peers=all" where no names follow. */
 function withPeers(words) {
   return words.map((word, i) => {
     const next = words[i + 1];
-    const alone = !next || next.startsWith('-') || next === 'kernels' || next === 'model';
+    const alone = !next || next.startsWith('-') || benchmarks.includes(next);
     return word === '--peers' && alone ? '--peers=all' : word;
   });
 }
@@ -62,8 +64,8 @@ function readArguments() {
     },
   });
   for (const name of positionals) {
-    if (name !== 'kernels' && name !== 'model')
-      throw new SetupError(`there is no benchmark "${name}": kernels, model`);
+    if (!benchmarks.includes(name))
+      throw new SetupError(`there is no benchmark "${name}": ${benchmarks.join(', ')}`);
   }
   const names = values.tiers?.split(',') ?? Object.keys(tiers);
   for (const name of names) {
@@ -79,7 +81,7 @@ function readArguments() {
   }
   if (values.xnnpack && !positionals.includes('kernels'))
     throw new SetupError('--xnnpack is a way to run kernels: npm run bench -- kernels --xnnpack');
-  const others = values.peers === undefined ? ['kernels', 'model'] : [];
+  const others = values.peers === undefined ? benchmarks : [];
   const what = positionals.length > 0 ? positionals : others;
   const onlyPeers = values.table || what.length === 0;
   const results = onlyPeers ? 'peers.json' : values.xnnpack ? 'xnnpack.json' : 'results.json';
@@ -115,6 +117,17 @@ async function main() {
     const rounds = given.rounds ?? 5;
     results.kernels = await benchKernels({ names, threads, rounds, seconds, filter, node });
     for (const text of kernelTables(results.kernels)) console.log(`\n${text}`);
+  }
+  if (given.what.includes('grammar')) {
+    // V8 revectorises kernels only; a grammar has none.
+    const tried = names.filter((name) => name !== 'relaxed-256');
+    results.grammar = await benchGrammars({
+      names: tried,
+      rounds: given.rounds ?? 3,
+      filter,
+      node,
+    });
+    for (const text of grammarTables(results.grammar)) console.log(`\n${text}`);
   }
   if (given.what.includes('model')) {
     const rounds = given.rounds ?? 3;

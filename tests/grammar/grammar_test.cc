@@ -129,23 +129,63 @@ TEST_F(Grammars, MaskIsWhatAcceptAllows) {
   }
 }
 
-TEST_F(Grammars, ForgottenStatesAreFoundAgain) {
+TEST_F(Grammars, HeldStatesOutliveTheOthers) {
   // Each count is a state of its own: far more of them than are kept.
   const auto grammar = made(Kind::kRegex, "([a-z]{1,9}[0-9]){1000}(x|[a-f]{50000})");
-  Matcher matcher(grammar);
-  const uint32_t before = grammar->automaton().generation();
+  Matcher matcher(grammar), other(grammar);
+  ASSERT_TRUE(other.accept('q'));
+  size_t before = 0, forgotten = 0;
+  const auto look = [&](int i) {
+    if (i % 50 != 0) return true;
+    const Matcher copy = matcher;
+    const bool fine = matcher.mask().has_value();
+    forgotten += grammar->automaton().bytes() < before;
+    before = grammar->automaton().bytes();
+    return fine;
+  };
   for (int i = 0; i < 1000; ++i) {
-    if (i % 50 == 0) ASSERT_TRUE(matcher.mask());
-    ASSERT_TRUE(matcher.accept('q')) << i;
-    ASSERT_TRUE(matcher.accept('7')) << i;
+    ASSERT_TRUE(look(i) && matcher.accept('q') && matcher.accept('7')) << i;
   }
   for (int i = 0; i < 30'000; ++i) {
-    if (i % 1000 == 0) ASSERT_TRUE(matcher.mask());
-    ASSERT_TRUE(matcher.accept('a')) << i;
+    ASSERT_TRUE(look(i) && matcher.accept('a')) << i;
   }
-  EXPECT_GT(grammar->automaton().generation(), before);
+  EXPECT_GE(forgotten, 2u);
   EXPECT_LT(grammar->automaton().bytes(), kAutomatonBytesHard);
   EXPECT_FALSE(matcher.accept('x'));
+  // One letter has been read, so nine more are one too many.
+  for (int i = 0; i < 8; ++i) ASSERT_TRUE(other.accept('q')) << i;
+  EXPECT_FALSE(other.accept('q'));
+  EXPECT_TRUE(other.accept('7'));
+  EXPECT_EQ(grammar->held().size(), 2u);
+}
+
+// Near and far from each bound of a count, with tokens that cross it, in loops within loops.
+TEST_F(Grammars, MasksOfCountsAreExact) {
+  std::vector<std::string> tokens = small_.tokens;
+  tokens.resize(256);
+  for (int length = 2; length <= 40; ++length) {
+    tokens.emplace_back(length, 'a');
+    tokens.push_back(std::string(static_cast<size_t>(length) - 1, 'a') + "b");
+    if (length % 3 == 0) tokens.push_back(std::string(static_cast<size_t>(length), 'a') + "ba");
+  }
+  const Vocabulary vocabulary(static_cast<int>(tokens.size()),
+                              [&](int32_t id) { return std::string_view(tokens[id]); }, {});
+  for (const char* source :
+       {"a{0,60}b", "a{30,60}b", "a{45}b", "a{50,}b", "a{19,20}(ba)?", "(a{2,30}b){1,25}",
+        "((a{1,3}){1,22}b){20,40}", "(a?b?){0,30}", "(a{0,40}|(aa){3,25}b){1,3}"}) {
+    const auto grammar = compile_as(Kind::kRegex, source, vocabulary);
+    ASSERT_TRUE(grammar) << source << ": " << grammar.error().message;
+    Matcher matcher(*grammar);
+    for (int step = 0; step < 80; ++step) {
+      const auto mask = matcher.mask();
+      ASSERT_TRUE(mask) << source;
+      for (int32_t id = 'a'; id < static_cast<int32_t>(tokens.size()); ++id) {
+        Matcher copy = matcher;
+        ASSERT_EQ(copy.accept(id), allows(*mask, id)) << source << " " << step << " " << tokens[id];
+      }
+      if (!matcher.accept('a') && !matcher.accept('b')) break;
+    }
+  }
 }
 
 TEST_F(Grammars, TooAmbiguousEndsWithAnError) {
