@@ -196,29 +196,24 @@ OCELLI_NOINLINE void tile_rows(const TilesQ8& tiles, const QuantizedRows& x, int
   }
 }
 
-// y of S rows += the peaks of one block, entries from `entry` on.
-template <class Tier, bool kIsU4, int S>
-OCELLI_INLINE void add_peaks(const uint8_t* cells, const uint16_t* scales, const uint8_t* zeros,
-                             const U32x8& masks, const QuantizedRows& x, int32_t entry, int m,
-                             float* y, int64_t y_stride) {
+// y of a row += its peak in one block, entry `entry`.
+template <class Tier, bool kIsU4>
+OCELLI_INLINE void add_peak(const uint8_t* cells, const F32x8& scale, const uint8_t* zeros,
+                            const U32x8& masks, const QuantizedRows& x, int32_t entry, float* y) {
   constexpr int kCells = kPeakBlock / kCellInputs<kIsU4>;
-  i32x4 acc[1][S][2];
+  i32x4 acc[1][1][2];
   const int8_t* codes = x.peak_codes + int64_t{entry} * kPeakBlock;
   if constexpr (kIsU4) {
-    start_u4<S>(zeros, x.peak_sums + entry, acc[0]);
-    Tier::template add_u4<1, S, kCells, kPeakBlock>(&cells, codes, masks, acc);
+    start_u4<1>(zeros, x.peak_sums + entry, acc[0]);
+    Tier::template add_u4<1, 1, kCells, kPeakBlock>(&cells, codes, masks, acc);
   } else {
-    start_u8<Tier, S>(x.peak_sums + entry, acc[0]);
-    Tier::template add_u8<1, S, kCells, kPeakBlock>(&cells, codes, masks, acc);
+    start_u8<Tier, 1>(x.peak_sums + entry, acc[0]);
+    Tier::template add_u8<1, 1, kCells, kPeakBlock>(&cells, codes, masks, acc);
   }
-  const F32x8 scale = scales_to_f32(scales);
-  for (int s = 0; s < S; ++s) {
-    const float x_scale = x.peak_scales[entry + s];
-    float* to = y + (x.peak_row[entry + s] - m) * y_stride;
-    const f32x4 low = load<f32x4>(to), high = load<f32x4>(to + 4);
-    store(to, low + (scale.low * x_scale) * joined<false>(acc[0], s, 0));
-    store(to + 4, high + (scale.high * x_scale) * joined<false>(acc[0], s, 1));
-  }
+  const float x_scale = x.peak_scales[entry];
+  const f32x4 low = load<f32x4>(y), high = load<f32x4>(y + 4);
+  store(y, low + (scale.low * x_scale) * joined<false>(acc[0], 0, 0));
+  store(y + 4, high + (scale.high * x_scale) * joined<false>(acc[0], 0, 1));
 }
 
 // Calls visit.template operator()<T>(t) for tiles of kMost, 4, 2 and 1 that cover [0, count).
@@ -246,17 +241,16 @@ OCELLI_NOINLINE void peak_rows(const TilesQ8& tile, const QuantizedRows& x, int 
   const U32x8 masks = nibble_masks();
   for (const int32_t* at = x.peak_blocks; *at >= 0; ++at) {
     const int block = *at;
-    int32_t entry = x.peak_begin[block], end = x.peak_begin[block + 1];
+    int32_t entry = x.peak_begin[block];
+    const int32_t end = x.peak_begin[block + 1];
     while (entry < end && x.peak_row[entry] < m) ++entry;
-    while (end > entry && x.peak_row[end - 1] >= m + count) --end;
-    if (entry == end) continue;
     const uint8_t* cells = tile.codes + int64_t{block} * kBytes;
     const int side = block / kBlocks * kTileRows;
     const uint8_t* zeros = kIsU4 ? tile.zeros + side : nullptr;
-    for_each_part<4>(end - entry, [&]<int S>(int at) {
-      add_peaks<Tier, kIsU4, S>(cells, tile.scales + side, zeros, masks, x, entry + at, m, y,
-                                y_stride);
-    });
+    const F32x8 scale = scales_to_f32(tile.scales + side);
+    for (; entry < end && x.peak_row[entry] < m + count; ++entry)
+      add_peak<Tier, kIsU4>(cells, scale, zeros, masks, x, entry,
+                            y + (x.peak_row[entry] - m) * y_stride);
   }
 }
 
