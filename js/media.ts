@@ -49,6 +49,11 @@ function unusable(message: string, cause?: unknown): OcelliError {
   return badRequest('invalid_image_url', message, null, cause);
 }
 
+function notFetched(host: string, why: string, cause?: unknown): OcelliError {
+  const message = `the image at ${host} cannot be fetched: ${why}`;
+  return badRequest('image_fetch_failed', message, null, cause);
+}
+
 function limited(bytes: Uint8Array, options: MediaOptions): Uint8Array {
   if (bytes.length > options.imageBytesMax)
     throw tooLarge(`an image of ${bytes.length} bytes`, options);
@@ -148,8 +153,7 @@ async function download(text: string, options: MediaOptions): Promise<Uint8Array
       : undefined;
     const { fetch: fetcher } = options;
     const response = await fetcher(url, { signal: timeout.signal, ...(headers && { headers }) });
-    if (!response.ok)
-      throw unusable(`the image at ${host} cannot be fetched: HTTP status ${response.status}`);
+    if (!response.ok) throw notFetched(host, `HTTP status ${response.status}`);
     const declared = Number(response.headers.get('content-length') ?? 0);
     if (declared > options.imageBytesMax)
       throw tooLarge(`the image at ${host} with ${declared} bytes`, options);
@@ -159,13 +163,9 @@ async function download(text: string, options: MediaOptions): Promise<Uint8Array
   } catch (error) {
     if (options.signal?.aborted) throw options.signal.reason;
     if (error instanceof OcelliError) throw error;
-    if (timeout.signal.aborted) {
-      throw unusable(
-        `the image at ${host} cannot be fetched: no answer in ${options.imageTimeoutMs} ms`,
-        error,
-      );
-    }
-    throw unusable(`the image at ${host} cannot be fetched: ${causeOf(error)}`, error);
+    if (timeout.signal.aborted)
+      throw notFetched(host, `no answer in ${options.imageTimeoutMs} ms`, error);
+    throw notFetched(host, causeOf(error), error);
   } finally {
     clearTimeout(timer);
     options.signal?.removeEventListener('abort', stop);

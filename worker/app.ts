@@ -11,6 +11,7 @@ import type { App, RouteContext, Variables, WorkerContext } from './context.ts';
 import { mounts } from './dialects/all.ts';
 import { Refusal, vllmBody } from './errors.ts';
 import { guardedFetch, type ImageRules } from './image_guard.ts';
+import { namedAdapters } from './named_adapters.ts';
 import { createKeyRing, type KeyEntry, type KeyRing } from './keys.ts';
 import { defaultLimits, type WorkerLimits } from './limits.ts';
 import { createMetrics } from './metrics.ts';
@@ -78,7 +79,7 @@ export function createWorker(options: WorkerOptions): Worker {
     ...{ ai, models, limits, queue, log, clock },
     ...{ store, outbound, outboundRules, usdPerMillionTokens },
     runtimeAdapters: options.runtimeAdapters ?? false,
-    adapterRoots: new Map(),
+    adapters: namedAdapters(ai),
     metrics: createMetrics(),
     version: packageVersion,
     origins: options.origins,
@@ -126,13 +127,21 @@ export function createWorker(options: WorkerOptions): Worker {
   };
 }
 
+/** What pages may read of a reply's headers: each dialect's. */
+const exposeHeaders = [
+  ...['x-request-id', 'x-error-code', 'retry-after', 'allow'],
+  ...['limit', 'remaining', 'reset'].map((name) => `x-ratelimit-${name}-requests`),
+  ...['limit', 'remaining', 'reset', 'reset-after', 'policy'].map((name) => `x-rate-limit-${name}`),
+  ...['x-remaining-credits', 'x-credits-charged'],
+];
+
 function appOf(context: WorkerContext, origins: readonly string[] | undefined): App {
   const app: App = new Hono<{ Variables: Variables }>();
   app.use(surround(context));
   app.use(
     cors({
       origin: origins ? [...origins] : '*',
-      exposeHeaders: ['x-request-id', 'x-error-code', 'retry-after'],
+      exposeHeaders,
       maxAge: 86_400,
     }),
   );

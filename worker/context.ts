@@ -9,6 +9,7 @@ import type { ImageRules } from './image_guard.ts';
 import type { Caller, KeyRing } from './keys.ts';
 import type { WorkerLimits } from './limits.ts';
 import type { Log } from './log.ts';
+import type { NamedAdapters } from './named_adapters.ts';
 import type { Metrics } from './metrics.ts';
 import type { Queue } from './queue.ts';
 import type { Desk } from './runware/desk.ts';
@@ -20,8 +21,7 @@ export interface WorkerContext {
   readonly models: readonly string[];
   /** Whether callers may load and unload LoRA adapters. */
   readonly runtimeAdapters: boolean;
-  /** Where adapters came from, by name. */
-  readonly adapterRoots: Map<string, string>;
+  readonly adapters: NamedAdapters;
   readonly keys: KeyRing;
   readonly limits: WorkerLimits;
   readonly queue: Queue;

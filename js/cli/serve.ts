@@ -62,10 +62,7 @@ export async function serve(given: Given): Promise<number> {
   // What cannot be loaded cannot be served.
   const failed = worker.open().then(
     async ({ model }) => {
-      for (const { name, from } of adapters) {
-        await ai.adapters.load(name, from);
-        worker.context.adapterRoots.set(name, from);
-      }
+      for (const { name, from } of adapters) await worker.context.adapters.load(name, from);
       say(`ready: ${model}`);
       return new Promise<never>(() => undefined);
     },

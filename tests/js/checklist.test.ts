@@ -6,3 +6,4 @@ import './checklist/replies.ts';
 import './checklist/tools.ts';
 import './checklist/sampling.ts';
 import './checklist/images.ts';
+import './checklist/azion.ts';

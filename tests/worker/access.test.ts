@@ -209,6 +209,20 @@ describe('browsers', () => {
     const reply = await fakeWorker().post(chat, 'x', { headers: { origin: 'https://a.example' } });
     expect([reply.status, reply.headers.get('access-control-allow-origin')]).toEqual([400, '*']);
   });
+
+  it('can read the headers of each dialect', async () => {
+    const key = 'SG_k';
+    const entry = { name: 'k', sha256: await sha256Hex(key), requestsPerMinute: 9, credits: 99 };
+    const worker = fakeWorker({ keys: [entry] });
+    const headers = { origin: 'https://a.example', authorization: `Bearer ${key}` };
+    for (const path of [chat, '/v1/qwen2p5-vl-3b-instruct']) {
+      const reply = await worker.post(path, hello, { headers });
+      const shown = (reply.headers.get('access-control-expose-headers') ?? '').split(/,\s*/);
+      const ours = [...reply.headers.keys()].filter((name) => name.startsWith('x-'));
+      expect(ours.length).toBeGreaterThan(2);
+      expect(shown).toEqual(expect.arrayContaining(ours));
+    }
+  });
 });
 
 describe('the log', () => {

@@ -123,6 +123,16 @@ describe('Runware: inputImage/inputImages/inputs.image', () => {
     expect(asked).toEqual([image]);
   });
 
+  it('one that cannot be fetched is downloadFailed, which clients try again', async () => {
+    const imageFetch = async (): Promise<Response> => new Response('none', { status: 404 });
+    const worker = fakeWorker({ ai: { imageFetch: imageFetch as typeof fetch } });
+    const image = 'https://assets.example.com/none.jpg';
+    expect(await send(worker, [caption({ inputs: { image } })])).toMatchObject({
+      status: 500,
+      errors: [{ code: 'downloadFailed', message: expect.stringMatching(/HTTP status 404/) }],
+    });
+  });
+
   it.each([
     ['file:///etc/passwd', /^inputs\.image: file: is not http:, https: or data:$/],
     ['!!!', /^inputs\.image: .*not base64/],

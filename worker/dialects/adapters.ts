@@ -7,15 +7,13 @@ import { bearer } from './openai.ts';
 
 export const adapters: Mount = (app: App, context: WorkerContext) => {
   if (!context.runtimeAdapters) return;
-  const { ai, adapterRoots } = context;
 
   app.post('/v1/load_lora_adapter', async (c) => {
     await bearer(c, context);
     const { lora_name: name, lora_path: path } = Object((await readJson(c, context)).value);
     if (!isText(name) || !isText(path))
       throw badRequest('missing_field', "Both 'lora_name' and 'lora_path' must be provided.");
-    await ai.adapters.load(name, path);
-    adapterRoots.set(name, path);
+    await context.adapters.load(name, path);
     return c.text(`Success: LoRA adapter '${name}' added successfully.`);
   });
 
@@ -23,8 +21,7 @@ export const adapters: Mount = (app: App, context: WorkerContext) => {
     await bearer(c, context);
     const { lora_name: name } = Object((await readJson(c, context)).value);
     if (!isText(name)) throw badRequest('missing_field', "'lora_name' must be provided.");
-    await ai.adapters.unload(name);
-    adapterRoots.delete(name);
+    await context.adapters.unload(name);
     return c.text(`Success: LoRA adapter '${name}' removed successfully.`);
   });
 };

@@ -44,14 +44,14 @@ export const openai: Mount = (app: App, context: WorkerContext) => {
     const { name, most } = await loaded(context);
     const names = context.models.length > 0 ? context.models : name === null ? [] : [name];
     const data = names.map((id) => card(id, context, most));
-    for (const id of await adaptersOf(context)) data.push(adapterCard(id, name, context));
+    for (const id of await context.adapters.list()) data.push(adapterCard(id, name, context));
     return c.json({ object: 'list', data });
   });
   app.get('/v1/models/:id{.+}', async (c) => {
     await bearer(c, context);
     const { name, most } = await loaded(context);
     const asked = c.req.param('id');
-    if ((await adaptersOf(context)).includes(asked))
+    if ((await context.adapters.list()).includes(asked))
       return c.json(adapterCard(asked, name, context));
     const id = resolveModel(asked, name ?? '', context.models);
     return c.json(card(id, context, most));
@@ -75,13 +75,8 @@ export async function loaded({
   return { name: model ?? models[0] ?? null, most: context };
 }
 
-/** None where an endpoint answers in its place: which it has is its own business. */
-async function adaptersOf({ ai }: WorkerContext): Promise<string[]> {
-  return await ai.adapters.list().catch(() => []);
-}
-
 function adapterCard(id: string, base: string | null, context: WorkerContext): object {
-  const root = context.adapterRoots.get(id) ?? id;
+  const root = context.adapters.rootOf(id);
   return { ...card(id, context, null), root, parent: base };
 }
 

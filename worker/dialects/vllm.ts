@@ -1,7 +1,7 @@
-// Owns the utility routes of vLLM's server. Called by app.ts through all.ts. Surprise: there is no call that renders a chat
-// into tokens; /tokenize begins a completion and ends it at the event that tells the prompt's ids, before anything of it
-// is computed.
-import { badRequest } from '../../js/errors.ts';
+// Owns the utility routes of vLLM's server. Called by app.ts through all.ts. Surprise: the tokens of a chat are those of a
+// completion that ends with its prompt (`tokenize_only`), so templates, tools and images count as they do there.
+import { OcelliError } from '../../js/errors.ts';
+import type { ChatCompletion } from '../../js/types.ts';
 import { readJson } from '../body.ts';
 import type { App, Mount, RouteContext, WorkerContext } from '../context.ts';
 import { draining, Refusal, retryAfter } from '../errors.ts';
@@ -68,26 +68,19 @@ async function promptTokens(
   text: string,
   value: unknown,
 ): Promise<number[]> {
-  const leave = await context.queue.enter(c.req.raw.signal);
-  const told = new AbortController();
-  let ids: number[] | undefined;
   // Put behind what is there: of two keys of the same name the last one counts.
-  const body = text.replace(/\}\s*$/, ',"stream":true,"max_tokens":1,"return_token_ids":true}');
+  const body = text.replace(
+    /\}\s*$/,
+    ',"stream":false,"tokenize_only":true,"return_token_ids":true}',
+  );
+  const { signal } = c.req.raw;
+  const leave = await context.queue.enter(signal);
   try {
-    const stream = await context.ai.run(modelIn(value), body, {
-      signal: told.signal,
-      onEvent(event) {
-        if (event.type !== 'prompt') return;
-        ids = event.prompt_token_ids;
-        told.abort();
-      },
-    });
-    if (stream instanceof Response) await stream.body?.cancel();
-  } catch (error) {
-    if (!told.signal.aborted) throw error;
+    const counted = await context.ai.run(modelIn(value), body, { signal });
+    const { prompt_token_ids: ids } = counted as ChatCompletion;
+    if (!ids) throw new OcelliError(500, 'internal_error', 'the prompt has no tokens');
+    return ids;
   } finally {
     leave();
   }
-  if (!ids) throw badRequest('internal_error', 'the prompt has no tokens');
-  return ids;
 }

@@ -32,6 +32,8 @@ const table: Record<string, [code: string, status?: number]> = {
   unsupported_media_type: ['invalidContentType', 400],
   invalid_image_url: ['invalidImage'],
   image_url_not_allowed: ['invalidImage'],
+  // Theirs is one that clients try again.
+  image_fetch_failed: ['downloadFailed', 500],
   invalid_image: ['invalidImage'],
   image_aspect_ratio: ['invalidImage'],
   image_too_large: ['invalidImage'],
