@@ -119,19 +119,21 @@ Rules::Part JsonSchemas::value(const Schema& schema, const std::string& path, in
     return rules_.never();
   }
   if (!known_keywords(schema, path)) return rules_.never();
+  if (const std::string wrong = malformed(schema); !wrong.empty()) {
+    rules_.problem("has at " + path.substr(0, 200) + " " + wrong);
+    return rules_.never();
+  }
   if (schema.value("nullable", Schema()) == true) {
     return rules_.choice(
         {{value(without(schema, "nullable"), path, depth + 1), rules_.literal("null")}});
   }
-  if (schema.contains("$ref") && schema["$ref"].is_string() && !about_more_than(schema, {"$ref"}))
+  if (schema.contains("$ref") && !about_more_than(schema, {"$ref"}))
     return reference(schema["$ref"].get<std::string>(), depth);
   if (schema.contains("$ref") || schema.contains("allOf")) return join(schema, path, depth);
   if (schema.contains("anyOf")) return branches(schema, "anyOf", path, depth);
   if (schema.contains("oneOf")) return branches(schema, "oneOf", path, depth);
   if (schema.contains("enum") || schema.contains("const")) return listed(schema);
   if (!about_more_than(schema, {})) return any_value();
-  if (schema.contains("type") && !schema["type"].is_string() && !schema["type"].is_array())
-    rules_.problem("has at " + path + " the type " + compact(schema["type"]).substr(0, 100));
   std::vector<Rules::Part> parts;
   for (const std::string& type : types_of(schema))
     parts.push_back(of_type(schema, type, path, depth));
@@ -143,8 +145,7 @@ Rules::Part JsonSchemas::join(const Schema& schema, const std::string& path, int
   std::vector<const Schema*> others;
   if (schema.contains("$ref")) {
     const Schema& pointer = schema["$ref"];
-    const Schema* target =
-        pointer.is_string() ? resolve(pointer.get_ref<const std::string&>()) : nullptr;
+    const Schema* target = resolve(pointer.get_ref<const std::string&>());
     if (!target) {
       rules_.problem("has the reference " + compact(pointer).substr(0, 200) +
                      ", which names nothing in it (only local ones are followed)");
@@ -153,7 +154,6 @@ Rules::Part JsonSchemas::join(const Schema& schema, const std::string& path, int
     others.push_back(target);
   }
   if (schema.contains("allOf")) {
-    if (!schema["allOf"].is_array()) rules_.problem("has an allOf that is no list at " + path);
     for (const Schema& part : schema["allOf"]) others.push_back(&part);
   }
   joined_ += static_cast<int>(others.size());
@@ -177,9 +177,9 @@ Rules::Part JsonSchemas::join(const Schema& schema, const std::string& path, int
 Rules::Part JsonSchemas::branches(const Schema& schema, const char* keyword,
                                   const std::string& path, int depth) {
   const Schema& list = schema[keyword];
-  if (!list.is_array() || list.size() > kBranchesMax) {
-    rules_.problem(std::string("has an ") + keyword + " at " + path +
-                   " that is no list of at most " + std::to_string(kBranchesMax));
+  if (list.size() > kBranchesMax) {
+    rules_.problem(std::string("has an ") + keyword + " at " + path + " of more than " +
+                   std::to_string(kBranchesMax));
     return rules_.never();
   }
   const auto target = [&](const Schema& from) -> const Schema* {
@@ -232,7 +232,6 @@ Rules::Part JsonSchemas::listed(const Schema& schema) {
     return rules_.never();
   }
   const Schema list = schema.contains("enum") ? schema["enum"] : Schema::array({schema["const"]});
-  if (!list.is_array()) rules_.problem("has an enum that is no list");
   std::vector<std::string> texts;
   for (const Schema& one : list) {
     if (!schema.contains("type") || has_type(one, types_of(schema))) texts.push_back(compact(one));
@@ -307,15 +306,10 @@ Rules::Part JsonSchemas::object(const Schema& schema, const std::string& path, i
     return rules_.never();
   Schema properties = schema.value("properties", Schema::object());
   const Schema required = schema.value("required", Schema::array());
-  if (!properties.is_object() || !required.is_array()) {
-    rules_.problem("has properties that are no object or required that is no list at " + path);
-    return rules_.never();
-  }
   const bool listed = schema.contains("properties");
   const Schema others = schema.value("additionalProperties", Schema(!listed));
   std::vector<std::string> must;
   for (const Schema& name : required) {
-    if (!name.is_string()) continue;
     must.push_back(name.get<std::string>());
     if (!properties.contains(must.back()))
       properties[must.back()] = schema.value("additionalProperties", Schema(true));
@@ -411,10 +405,6 @@ Rules::Part JsonSchemas::array(const Schema& schema, const std::string& path, in
   const bool old = schema.contains("items") && schema["items"].is_array();
   const Schema first = old ? schema["items"] : schema.value("prefixItems", Schema::array());
   const Schema rest = schema.value(old ? "additionalItems" : "items", Schema(true));
-  if (!first.is_array()) {
-    rules_.problem("has prefixItems that are no list at " + path);
-    return rules_.never();
-  }
   const auto given = static_cast<int64_t>(first.size());
   const Rules::Part part = {rules_.state(), rules_.state()};
   int32_t at = rules_.state();

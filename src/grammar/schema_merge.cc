@@ -174,6 +174,40 @@ std::optional<unsigned> keyword_kind(std::string_view keyword) {
   return found->second;
 }
 
+std::string malformed(const Schema& schema) {
+  const auto is_schema = [](const Schema& value) {
+    return value.is_object() || value.is_boolean();
+  };
+  const auto is_list = [](const Schema& value, const auto& each) {
+    return value.is_array() && std::ranges::all_of(value, each);
+  };
+  const auto is_string = [](const Schema& value) { return value.is_string(); };
+  for (const auto& [key, value] : schema.items()) {
+    const char* shape = nullptr;
+    const auto expect = [&](std::initializer_list<std::string_view> keys, bool fine,
+                            const char* words) {
+      if (std::ranges::find(keys, key) != keys.end() && !fine) shape = words;
+    };
+    expect({"properties"}, value.is_object() && std::ranges::all_of(value, is_schema),
+           "no object of schemas");
+    expect({"required"}, is_list(value, is_string), "no list of strings");
+    expect({"enum"}, value.is_array(), "no list");
+    expect({"anyOf", "oneOf", "allOf", "prefixItems"}, is_list(value, is_schema),
+           "no list of schemas");
+    expect({"items"}, is_schema(value) || is_list(value, is_schema), "no schema");
+    expect({"additionalProperties", "additionalItems"}, is_schema(value), "no schema");
+    expect({"type"}, value.is_string() || is_list(value, is_string), "no name of a type");
+    expect({"$ref", "pattern", "format"}, value.is_string(), "no text");
+    expect({"minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties",
+            "minimum", "maximum", "multipleOf"},
+           value.is_number(), "no number");
+    expect({"exclusiveMinimum", "exclusiveMaximum"}, value.is_number() || value.is_boolean(),
+           "no number");
+    if (shape) return key + " that is " + shape;
+  }
+  return "";
+}
+
 std::set<std::string> types_of(const Schema& schema) {
   static const std::set<std::string> kAll = {"string", "number",  "array",
                                              "object", "boolean", "null"};
@@ -210,8 +244,8 @@ Result<Schema> merge(const Schema& a, const Schema& b, int depth) {
   if (!a.is_object() || !b.is_object())
     return fail(Status::kInvalidValue, "has a schema that is no object");
   for (const Schema* side : {&a, &b}) {
-    if (side->contains("properties") && !(*side)["properties"].is_object())
-      return fail(Status::kInvalidValue, "has properties that are no object");
+    const std::string wrong = malformed(*side);
+    if (!wrong.empty()) return fail(Status::kInvalidValue, "has " + wrong);
   }
   Schema out = Schema::object();
   const bool tuples = a.contains("prefixItems") || b.contains("prefixItems");
@@ -239,7 +273,8 @@ bool disjoint(const Schema& a, const Schema& b,
               const std::function<const Schema*(const Schema&)>& resolve, int depth) {
   if (depth > 4) return false;
   if (is_false(a) || is_false(b)) return true;
-  if (!a.is_object() || !b.is_object()) return false;
+  if (!a.is_object() || !b.is_object() || !malformed(a).empty() || !malformed(b).empty())
+    return false;
   if (const Schema* target = resolve(a)) return disjoint(*target, b, resolve, depth + 1);
   if (const Schema* target = resolve(b)) return disjoint(a, *target, resolve, depth + 1);
   const auto values = [](const Schema& schema) {

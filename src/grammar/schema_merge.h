@@ -25,6 +25,10 @@ enum : unsigned {
 };
 std::optional<unsigned> keyword_kind(std::string_view keyword);
 
+// The first keyword whose value has no sensible type, in words: "required that is no list of
+// strings"; empty when there is none. What merge(), disjoint() and types_of() read has passed it.
+std::string malformed(const Schema& schema);
+
 // The types that a schema allows, of string, number, integer, array, object, boolean, null: those
 // it names, else those its keywords are about, else all.
 std::set<std::string> types_of(const Schema& schema);

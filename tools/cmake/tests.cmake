@@ -85,6 +85,12 @@ if(ocelli_toolchain STREQUAL "emscripten")
     RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/faulty")
 endif()
 
+# Documents by chance under JSON schemas; tests/fuzz/schemas.test.ts judges them.
+if(NOT OCELLI_VARIANT)
+  add_executable(schema_documents "${CMAKE_SOURCE_DIR}/tests/fuzz/schema_documents.cc")
+  target_link_libraries(schema_documents PRIVATE ocelli_flags ocelli_grammar ocelli_convert_lib)
+endif()
+
 # Each tests/fuzz/NAME_fuzz.cc is a libFuzzer program; under the sanitizers it runs for some seconds as a test.
 if(CMAKE_BUILD_TYPE STREQUAL "Sanitize" AND CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   file(GLOB fuzz_files CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/tests/fuzz/*_fuzz.cc")
