@@ -13,28 +13,16 @@
 #include <optional>
 #include <random>
 
-#include "convert/tokenizer_import.h"
 #include "grammar/grammar.h"
-#include "text/tokenizer.h"
+#include "grammar/qwen_vocabulary.h"
 
 namespace {
 
 using namespace ocelli;
 using nlohmann::ordered_json;
 
-constexpr int kVocabulary = 151'936;
 constexpr int kTokensMax = 2000;  // of a document
 constexpr double kTemperature = 1.5, kDeviation = 3;
-
-std::string read_file(const char* path) {
-  std::string out;
-  FILE* file = std::fopen(path, "rb");
-  if (!file) return out;
-  char block[1 << 16];
-  for (size_t got; (got = std::fread(block, 1, sizeof block, file)) > 0;) out.append(block, got);
-  std::fclose(file);
-  return out;
-}
 
 // exp(logit / temperature) of so many normal logits; a token takes one by a hash of step and id.
 std::array<double, 4096> weights() {
@@ -48,7 +36,7 @@ std::array<double, 4096> weights() {
 class Writer {
  public:
   explicit Writer(const Vocabulary& vocabulary) : vocabulary_(vocabulary) {
-    for (int32_t id = 0; id < kVocabulary; ++id) {
+    for (int32_t id = 0; id < QwenVocabulary::kIds; ++id) {
       if (vocabulary.bytes(id).size() == 1)
         byte_ids_[static_cast<uint8_t>(vocabulary.bytes(id)[0])] = id;
     }
@@ -137,16 +125,8 @@ ordered_json answer(const ordered_json& line, const Vocabulary& vocabulary, cons
 
 int main(int count, char** values) {
   if (count != 2) return std::fputs("usage: schema_documents TOKENIZER.json < LINES\n", stderr), 2;
-  const auto tables = import_tokenizer(read_file(values[1]));
-  if (!tables) return std::fprintf(stderr, "%s\n", tables.error().message.c_str()), 1;
-  const auto tokenizer = Tokenizer::open(tables->view());
-  const Vocabulary vocabulary(kVocabulary,
-                              [&](int32_t id) {
-                                return id >= tokenizer->size() || tokenizer->is_added(id)
-                                           ? std::string_view()
-                                           : tokenizer->token_bytes(id);
-                              },
-                              {});
+  const QwenVocabulary qwen(values[1]);
+  const Vocabulary vocabulary = qwen.make();
   const Writer writer(vocabulary);
   for (std::string line; std::getline(std::cin, line);) {
     const auto out = answer(ordered_json::parse(line), vocabulary, writer);

@@ -89,6 +89,7 @@ endif()
 if(NOT OCELLI_VARIANT)
   add_executable(schema_documents "${CMAKE_SOURCE_DIR}/tests/fuzz/schema_documents.cc")
   target_link_libraries(schema_documents PRIVATE ocelli_flags ocelli_grammar ocelli_convert_lib)
+  target_include_directories(schema_documents PRIVATE "${CMAKE_SOURCE_DIR}/tests")
 endif()
 
 # Each tests/fuzz/NAME_fuzz.cc is a libFuzzer program; under the sanitizers it runs for some seconds as a test.

@@ -14,25 +14,12 @@
 #include <random>
 
 #include "bench/grammar/cases.h"
-#include "convert/tokenizer_import.h"
-#include "text/tokenizer.h"
+#include "grammar/qwen_vocabulary.h"
 
 namespace {
 
 using namespace ocelli;
 using namespace ocelli::bench;
-
-constexpr int kVocabulary = 151'936;  // of the 3B model: some ids have no token
-
-std::string read_file(const char* path) {
-  std::string out;
-  FILE* file = std::fopen(path, "rb");
-  if (!file) return out;
-  char block[1 << 16];
-  for (size_t got; (got = std::fread(block, 1, sizeof block, file)) > 0;) out.append(block, got);
-  std::fclose(file);
-  return out;
-}
 
 double ms_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
@@ -136,21 +123,9 @@ int main(int count, char** values) {
                stderr);
     return 2;
   }
-  const auto tables = import_tokenizer(read_file(values[1]));
-  if (!tables) {
-    std::fprintf(stderr, "%s: %s\n", values[1], tables.error().message.c_str());
-    return 1;
-  }
-  const auto tokenizer = Tokenizer::open(tables->view());
+  const QwenVocabulary qwen(values[1]);
   const auto begin = std::chrono::steady_clock::now();
-  const Vocabulary vocabulary(kVocabulary,
-                              [&](int32_t id) {
-                                return id >= tokenizer->size() || tokenizer->is_added(id)
-                                           ? std::string_view()
-                                           : tokenizer->token_bytes(id);
-                              },
-                              {{*tokenizer->find_added("<tool_call>"), "<tool_call>"},
-                               {*tokenizer->find_added("</tool_call>"), "</tool_call>"}});
+  const Vocabulary vocabulary = qwen.make();
   std::printf("{\"case\":\"vocabulary\",\"compile_ms\":%.3f}\n", ms_since(begin));
   for (const GrammarCase& one : grammar_cases()) {
     if (one.name.find(filter) == std::string::npos) continue;
