@@ -84,7 +84,7 @@ export function createWorker(options: WorkerOptions): Worker {
     version: packageVersion,
     origins: options.origins,
     loading: () => loading > 0,
-    keys: 'callerOf' in keys ? keys : createKeyRing(keys, clock),
+    keys: 'callerOf' in keys ? keys : createKeyRing(keys, clock, store),
     created: Math.floor(clock() / 1000),
     ending: ending.signal,
     get desk() {
@@ -97,6 +97,7 @@ export function createWorker(options: WorkerOptions): Worker {
   const idle = async (): Promise<void> => {
     await queue.idle();
     await desk.settled();
+    await context.keys.settled?.();
     sessions.close();
   };
   const app = appOf(context, options.origins);

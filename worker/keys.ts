@@ -3,6 +3,8 @@
 // full, so that neither time nor memory tells how near a guess was.
 import { randomHex } from '../js/json_text.ts';
 import { Refusal, retryAfter, unauthorized } from './errors.ts';
+import { keyUse } from './key_use.ts';
+import type { Store } from './store/store.ts';
 
 /** A key as it is configured and stored. */
 export interface KeyEntry {
@@ -39,6 +41,8 @@ export interface KeyRing {
   admit(caller: Caller): Record<string, string>;
   /** Takes `tokens` from the caller's credits, which may end below 0 by one request. */
   charge(caller: Caller, tokens: number): void;
+  /** Resolves when what was used is kept, where there is a lasting store. */
+  settled?(): Promise<void>;
 }
 
 const minuteMs = 60_000;
@@ -58,7 +62,12 @@ function same(a: string, b: string): boolean {
   return difference === 0;
 }
 
-export function createKeyRing(entries: readonly KeyEntry[], clock: () => number): KeyRing {
+/** Keys whose rates and credits go on through restarts where `store` does. */
+export function createKeyRing(
+  entries: readonly KeyEntry[],
+  clock: () => number,
+  store?: Store,
+): KeyRing {
   const make = ({ name, sha256, requestsPerMinute, credits }: Partial<KeyEntry>): Caller => ({
     id: sha256?.slice(0, 32) ?? '',
     name: name ?? 'anyone',
@@ -74,8 +83,16 @@ export function createKeyRing(entries: readonly KeyEntry[], clock: () => number)
         'invalid_value',
         `the sha256 of the key ${JSON.stringify(entry.name)} must be 64 hexadecimal digits`,
       );
-    return { sha256: entry.sha256, caller: make(entry) };
+    return { sha256: entry.sha256, caller: make(entry), credits: entry.credits };
   });
+  const use = store?.lasting
+    ? keyUse(
+        store,
+        callers.filter(
+          ({ caller }) => Math.min(caller.credits, caller.requestsPerMinute) < Infinity,
+        ),
+      )
+    : undefined;
   return {
     required: entries.length > 0,
     async callerOf(key) {
@@ -85,6 +102,7 @@ export function createKeyRing(entries: readonly KeyEntry[], clock: () => number)
       let found: Caller | undefined;
       for (const { sha256, caller } of callers) if (same(sha256, hash)) found = caller;
       if (!found) throw unauthorized('the API key is not known');
+      await use?.ready;
       return found;
     },
     callerById(id) {
@@ -111,10 +129,13 @@ export function createKeyRing(entries: readonly KeyEntry[], clock: () => number)
           { headers: { ...headers(0), ...retryAfter(Number(reset)) } },
         );
       recent.push(now);
+      use?.changed(caller);
       return headers(requestsPerMinute - recent.length);
     },
     charge(caller, tokens) {
       caller.credits -= tokens;
+      use?.changed(caller);
     },
+    ...(use && { settled: use.settled }),
   };
 }

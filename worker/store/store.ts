@@ -5,7 +5,7 @@ import { Refusal, retryAfter } from '../errors.ts';
 
 export interface Kept {
   /** What it is: ids are apart from those of other kinds. */
-  kind: 'task' | 'image';
+  kind: 'task' | 'image' | 'key';
   /** Whose it is: a caller's id, or '' for whoever knows the id. */
   owner: string;
   id: string;
