@@ -187,7 +187,7 @@ export function schemaAt(seed: number, n: number, cases: readonly SuiteCase[]): 
     const where = places(changed);
     if (where.length === 0) break;
     const [holder, name] = pick(random, where);
-    const donor = pick(random, cases).schema;
+    const donor = structuredClone(pick(random, cases).schema);
     (holder as { [name: string]: Json })[name] = random(2) === 0 ? schema(random, 2) : donor;
   }
   return changed;
