@@ -18,7 +18,7 @@ const { load, growth } = (await import(join(root, 'tests/load/load.mjs') as stri
 
 it('serves, refuses and forgets as it should, and finishes after a SIGKILL what it had accepted', async () => {
   const { faults, samples, tasks, interrupted } = await load({
-    ...{ seconds: 20, clients: 24, seed: 7, rests: 4 },
+    ...{ seconds: 16, clients: 16, seed: 7, rests: 4 },
   });
   expect(faults).toEqual([]);
   expect(interrupted).toBeGreaterThan(0);
