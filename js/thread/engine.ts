@@ -145,6 +145,14 @@ function engineOf(
   const letGo = (): Promise<unknown> =>
     (lettingGo ??= Promise.allSettled([thread?.end(), source.close?.()]));
 
+  // Until the first answer has begun, what it does not need leaves it the processors.
+  let goOn = nobody;
+  let firstAnswer: Promise<void> | null = new Promise((resolve) => (goOn = resolve));
+  const loadAll = (): void => {
+    firstAnswer = null;
+    goOn();
+  };
+
   /** What a request held is given back; the core may be gone by then. */
   const release = (request: number): void => {
     running.delete(request);
@@ -155,6 +163,7 @@ function engineOf(
   const end = (known: OcelliError): void => {
     death = known;
     closing.abort(known);
+    loadAll();
     void letGo();
     const event: EngineEvent = {
       type: 'error',
@@ -215,6 +224,7 @@ function engineOf(
     parallel: source.parallel,
     wanted: tokenizerOnly ? hasTokenizer : undefined,
     vision: () => [...running.values()].some(({ images }) => images > 0),
+    held: () => (running.size > 0 ? firstAnswer : null),
     signal: closing.signal,
     placed(index) {
       missing.delete(index);
@@ -258,6 +268,7 @@ function engineOf(
       if (!one) continue;
       if (event.type === 'prompt') one.images = event.images.length;
       if (event.type === 'delta' && event.tokens !== 0) one.firstToken ||= clockMs(); // 0: an echo
+      if (event.type !== 'prompt' && event.type !== 'progress') loadAll();
       if (event.type === 'done') event.timing = timingOf(one);
       if (event.type === 'done' && one.dump)
         one.sink({ type: 'dump', files: dumped(request, one.images) });
@@ -329,6 +340,7 @@ function engineOf(
         opened: clockMs(),
         firstToken: 0,
       });
+      if (request.images.length > 0) loadAll();
       drop(); // the request holds its images itself, and no longer than it needs them
       return opened;
     } catch (error) {

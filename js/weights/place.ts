@@ -36,6 +36,8 @@ export interface PlaceOptions {
   wanted?: ((info: ShardInfo) => boolean) | undefined;
   /** Whether a request with an image is waiting: then the vision tower goes before the decoder. */
   vision?: () => boolean;
+  /** While this gives a promise, what text does not need waits for it to resolve. */
+  held?: () => Promise<void> | null;
   /** Told after each commit. */
   placed?: (index: number) => void;
   /** Ends it: rejects with the signal's reason, and touches the core no more. */
@@ -82,8 +84,8 @@ export async function placeShards(
   mover: Mover,
   options: PlaceOptions = {},
 ): Promise<void> {
-  const { progress, wanted = () => true, vision = () => false, placed, signal } = options;
-  const { parallel = 1 } = options;
+  const { progress, wanted = () => true, vision = () => false, held = () => null } = options;
+  const { placed, signal, parallel = 1 } = options;
   const chosen = new Map([...shards.entries()].filter(([, info]) => wanted(info)));
   const left = new Set(chosen.keys());
   const total = [...chosen.values()].reduce((sum, { bytes }) => sum + bytes, 0);
@@ -136,7 +138,7 @@ export async function placeShards(
     for (;;) {
       const far = [...active].filter(({ there, bytes }) => there < bytes * askAhead).length;
       if (ending.aborted || far >= parallel || active.size > parallel) return;
-      const index = nextShard(shards, left, vision());
+      const index = nextShard(shards, left, vision(), held() !== null);
       const info = index === undefined ? undefined : shards[index];
       if (index === undefined || !info) return;
       left.delete(index);
@@ -150,9 +152,12 @@ export async function placeShards(
 
   try {
     ending.throwIfAborted();
-    for (fill(); active.size > 0; fill()) {
-      const one = await Promise.race([...active].map(({ done }) => done));
+    for (fill(); active.size > 0 || left.size > 0; fill()) {
+      const released = held();
+      const moved = [...active].map(({ done }) => done);
+      const one = await Promise.race(released ? [...moved, released] : moved);
       ending.throwIfAborted();
+      if (!one) continue;
       active.delete(one);
       meter.placed(one.index);
       placed?.(one.index);

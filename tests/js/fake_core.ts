@@ -169,11 +169,16 @@ export function fakeCore(
 export const shardBytes = 100;
 
 /** A model of `count` shards of shardBytes bytes each; the first byte of shard 1 is wrong when `corrupt`. */
-export function fakeSource({ count = 2, corrupt = false, streamed = false } = {}): ShardSource {
+export function fakeSource({
+  count = 2,
+  corrupt = false,
+  streamed = false,
+  vision = -1,
+} = {}): ShardSource {
   const shards = Array.from({ length: count }, (_, i) => ({
     sha256: String(i).repeat(64),
     bytes: shardBytes,
-    holds: i === 0 ? ['tokenizer'] : [`layer.${i}`],
+    holds: i === 0 ? ['tokenizer'] : [i === vision ? 'vision' : `layer.${i}`],
   }));
   const manifest = {
     format: 'ocelli',

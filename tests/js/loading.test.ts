@@ -195,6 +195,56 @@ describe.each(['inline', 'line'] as Place[])('%s', (place) => {
     expect(cores.length).toBe(2);
   });
 
+  describe('the vision tower', () => {
+    const waiting = async () => {
+      const core = fakeCore(() => textScript(['fine']));
+      core.needs = [3];
+      const source = held(fakeSource({ count: 4, vision: 1 }));
+      const ai = createAI({}, () => fakeEngine(core, place, source));
+      const answer = ai.run(null, { messages });
+      await source.give(0);
+      await until(() => source.asked.includes(2));
+      expect(source.asked).toEqual([0, 2]);
+      return { core, source, ai, answer };
+    };
+    const until = async (right: () => boolean): Promise<void> => {
+      while (!right()) await settled();
+    };
+
+    it('waits for the first answer to begin', async () => {
+      const { core, source, ai, answer } = await waiting();
+      await source.give(2);
+      await source.give(3);
+      expect((await answer).choices[0]?.message.content).toBe('fine');
+      await until(() => source.asked.includes(1));
+      expect(source.asked).toEqual([0, 2, 3, 1]);
+      await source.give(1);
+      await until(() => core.committed.size === 4);
+      await ai.close();
+    });
+
+    it('comes at once where a request brings an image', async () => {
+      const { source, ai, answer } = await waiting();
+      const image_url = { url: bitmap(1, 1) };
+      const seeing = [{ role: 'user', content: [{ type: 'image_url', image_url }] }];
+      const other = ai.run(null, { messages: seeing });
+      await source.give(2); // one at a time
+      await until(() => source.asked.length === 3);
+      expect(source.asked).toEqual([0, 2, 1]);
+      await source.give(1);
+      await source.give(3);
+      await Promise.all([answer, other]);
+      await ai.close();
+    });
+
+    it('keeps nobody from closing', async () => {
+      const { ai, answer } = await waiting();
+      const failed = rejection(answer);
+      await ai.close();
+      expect((await failed).code).toBe('engine_closed');
+    });
+  });
+
   it('cancels a request that waits', async () => {
     const { core, source, ai } = opened();
     await source.give(0);
@@ -303,6 +353,11 @@ describe('the next shard', () => {
   });
   it('is the vision tower where an image waits', () => {
     expect(order(() => true)).toEqual([0, 1, 2, 3, 4, 5]);
+  });
+  it('is none where text waits and all that it needs is there', () => {
+    expect(nextShard(shards, [1, 3], false, true)).toBe(3);
+    expect(nextShard(shards, [1], false, true)).toBeUndefined();
+    expect(nextShard(shards, [1], true, true)).toBe(1);
   });
   it('follows what happens meanwhile', () => {
     expect(order((left) => left < 5)).toEqual([0, 2, 1, 3, 4, 5]);
