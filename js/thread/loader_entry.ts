@@ -15,6 +15,7 @@ const progressBytes = 1 << 20;
 function serveLoader(line: Line<FromLoader, ToLoader>): void {
   let source: ShardSource | undefined;
   let memory: WebAssembly.Memory | undefined;
+  const making = platformHash();
 
   const view = (address: number, length: number): Uint8Array => {
     if (!memory) throw new Error('no memory has been given');
@@ -25,7 +26,7 @@ function serveLoader(line: Line<FromLoader, ToLoader>): void {
     const { id, index, info, address, bytes } = message;
     try {
       if (!source) throw new Error('no source has been given');
-      const hash = (await platformHash())?.() ?? null;
+      const hash = (await making)?.(info.bytes) ?? null;
       const room = {
         bytes,
         view: (offset: number, length: number) => view(address + offset, length),
@@ -41,7 +42,8 @@ function serveLoader(line: Line<FromLoader, ToLoader>): void {
         line.post({ type: 'progress', id, bytes: now, fetched });
       };
       await moveShard(source, index, info, room, { hash, progress });
-      line.post({ type: 'moved', id, sha256: hash?.hex() ?? null, fetched });
+      const sha256 = (await hash?.hex()) ?? null;
+      line.post({ type: 'moved', id, sha256, fetched });
     } catch (error) {
       line.post({ type: 'failed', id, error: toPlain(error) });
     }

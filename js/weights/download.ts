@@ -38,6 +38,9 @@ interface HandedOut {
   damaged: boolean;
 }
 
+/** From a cache: one is read while another one's hash is computed. */
+const cachedParallel = 2;
+
 /** How often a shard with a wrong hash is fetched again, at least; each mirror has its turn. */
 const againLeast = 2;
 
@@ -88,7 +91,7 @@ export function downloadSource(
       return cache.error ?? noRoom;
     },
     get parallel() {
-      return missing && missing.length === 0 ? 1 : ready.parallel;
+      return missing && missing.length === 0 ? cachedParallel : ready.parallel;
     },
 
     async manifest(signal) {

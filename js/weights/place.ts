@@ -48,16 +48,17 @@ export interface PlaceOptions {
 
 /** Moves shards in this thread. */
 export function moverHere(calls: Calls, source: ShardSource): Mover {
+  const making = platformHash();
   return {
     async move({ index, info, address, bytes, progress, signal }) {
-      const hash = (await platformHash())?.() ?? null;
+      const hash = (await making)?.(info.bytes) ?? null;
       const room = {
         bytes,
         view: (offset: number, length: number) => calls.shared(address + offset, length),
         write: (offset: number, piece: Uint8Array) => calls.write(address + offset, piece),
       };
       await moveShard(source, index, info, room, { hash, progress, signal });
-      return hash?.hex() ?? null;
+      return (await hash?.hex()) ?? null;
     },
     settle: source.settle?.bind(source),
   };

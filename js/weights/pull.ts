@@ -69,7 +69,7 @@ export async function pull(url: string | URL, options: PullOptions = {}): Promis
         come -= there;
         there = 0;
         let before = 0;
-        const hash = makeHash();
+        const hash = makeHash(info.bytes);
         const room = { bytes: info.bytes, view: () => null, write: () => undefined };
         const progress = (now: number, overNetwork: number): void => {
           come += now - there;
@@ -81,7 +81,7 @@ export async function pull(url: string | URL, options: PullOptions = {}): Promis
         await ending.within((own) =>
           moveShard(source, index, info, room, { hash, progress, signal: own }),
         );
-        const found = hash.hex();
+        const found = await hash.hex();
         if (found !== info.sha256) throw hashMismatch(info, found);
       };
       let saved: Promise<unknown> | undefined;

@@ -300,7 +300,7 @@ export class Library {
     for (const info of shards.values()) {
       const file = await this.#store.open(shardFile(info));
       if (file) {
-        const hash = makeHash();
+        const hash = makeHash(file.bytes);
         try {
           for (let at = 0; at < file.bytes; ) {
             signal?.throwIfAborted();
@@ -314,7 +314,7 @@ export class Library {
           await file.close();
         }
         checked++;
-        const found = hash.hex();
+        const found = await hash.hex();
         if (found !== info.sha256) {
           damaged.push({ file: shardFile(info), expected: info.sha256, found });
           await this.discard(info);
