@@ -13,10 +13,12 @@ import { benchModel, modelTables } from './model.mjs';
 import { benchPeers, chosenPeers, peers, writeChart } from './peers/peers.mjs';
 import { markdown, measures, peerTables } from './peers/ratios.mjs';
 import { benchColdStart } from './start/cold.mjs';
+import { benchOpen } from './start/open.mjs';
 import { benchXnnpack, xnnpackTables } from './xnnpack.mjs';
 
 const usage = `usage: npm run bench -- [kernels] [grammar] [model] [--peers [A,B]] [options]
        npm run bench -- cold-start [--rates 50,100,200,400,800] [--rounds 3] [--threads 2] [--model DIR] [--node PATH]
+       npm run bench -- open [--where disk,memory,opfs,cache-api] [--rounds 3] [--threads 2] [--model DIR] [--node PATH]
 
   --xnnpack        for kernels: only those that XNNPACK has too, beside its own (fetched and built: ten minutes)
   --peers A,B      ocelli beside others: ${peers.map(({ name }) => name).join(', ')}
@@ -101,6 +103,7 @@ function readArguments() {
 async function main() {
   const [first, ...words] = process.argv.slice(2);
   if (first === 'cold-start') return await benchColdStart(words);
+  if (first === 'open') return await benchOpen(words);
   const given = readArguments();
   if (given.help) return process.stdout.write(usage);
   if (given.table) return process.stdout.write(tableOf(given.file));

@@ -10,19 +10,9 @@ import { root, say } from '../../../tools/setup/io.mjs';
 import { setup } from '../../../tools/setup.mjs';
 import { short, spread, table } from '../figures.mjs';
 import { synthetic } from '../model.mjs';
+import { output, touch } from './process.mjs';
 
 const here = join(root, 'tests/bench/start');
-const touch = 'for (let i = 0; i < 8; i++) globalThis[i] = Buffer.alloc(2 ** 29, 1)';
-
-function output(node, words) {
-  return new Promise((accept, reject) => {
-    const child = spawn(node, words, { stdio: ['ignore', 'pipe', 'inherit'] });
-    let text = '';
-    child.stdout.on('data', (bytes) => (text += bytes));
-    child.on('error', reject);
-    child.on('close', (code) => (code === 0 ? accept(text) : reject(new Error(`status ${code}`))));
-  });
-}
 
 /** Serves `folder` at `rate` MB/s ("none": as fast as it goes) while `work` is done with its URL. */
 export async function serving(folder, rate, work) {
