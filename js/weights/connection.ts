@@ -1,6 +1,6 @@
 // Owns one HTTP/1.1 connection on Node's sockets: a request out, lines and bytes in. Used by socket_fetch.ts. Surprise: the
 // socket fills one buffer again and again and stands still until that is taken, so a byte is copied once on its way and
-// nothing is left for the garbage collector, which is most of what a download costs otherwise.
+// nothing is left for the garbage collector.
 import type { Socket } from 'node:net';
 import { nodeModule } from '../host.ts';
 
