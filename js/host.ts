@@ -2,8 +2,16 @@
 // abi/, weights/, thread/ and request.ts. Surprise: Node's modules are imported by a computed name, when first needed,
 // so that nothing Node-only is loaded in a browser or an edge isolate and bundlers leave the import alone.
 
+/**
+ * workerd, which ends everything that a request has begun when that request ends: nothing may be shared by two. It may have
+ * Node's modules too, as its compatibility date says, with a file system that forgets: it counts as what it is without them.
+ */
+export const isWorkerd: boolean =
+  typeof navigator === 'object' && navigator.userAgent === 'Cloudflare-Workers';
+
 /** True in Node and in hosts that offer Node's modules. */
 export const isNode: boolean =
+  !isWorkerd &&
   typeof process === 'object' &&
   typeof process.versions?.node === 'string' &&
   process.versions.node !== '';
@@ -81,14 +89,11 @@ export async function processorCount(): Promise<number> {
 const waiting: (() => void)[] = [];
 let channel: MessageChannel | undefined;
 
-/** workerd, which ends everything that a request has begun when that request ends: nothing may be shared by two. */
-export const isWorkerd: boolean =
-  typeof navigator === 'object' && navigator.userAgent === 'Cloudflare-Workers' && !isNode;
-
 /** Lets messages that have arrived be handled, then goes on: without a timer's delay where that can be. */
 export function giveWay(): Promise<void> {
+  if (isWorkerd) return pause(0);
   if (typeof setImmediate === 'function') return new Promise((resolve) => setImmediate(resolve));
-  if (typeof MessageChannel !== 'function' || isWorkerd) return pause(0);
+  if (typeof MessageChannel !== 'function') return pause(0);
   if (!channel) {
     channel = new MessageChannel();
     channel.port1.onmessage = () => waiting.shift()?.();

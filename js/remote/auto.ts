@@ -167,7 +167,7 @@ export function autoAI(options: AIOptions, asking: Asking): AI {
     detokenize: (ids, how) => withAI((ai) => ai.detokenize(ids, how)),
     stats: () => withAI((ai) => ai.stats()),
     adapters: {
-      load: (name, source) => withAI((ai) => ai.adapters.load(name, source)),
+      load: (...values) => withAI((ai) => ai.adapters.load(...values)),
       unload: (name) => withAI((ai) => ai.adapters.unload(name)),
       list: () => withAI((ai) => ai.adapters.list()),
     },

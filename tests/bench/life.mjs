@@ -1,11 +1,14 @@
 // Owns measuring what opening and closing an engine leaves behind. Run by hand, and by tests/js/leaks.test.ts with fewer
-// cycles.  node tests/bench/life.mjs [--cycles 200] [--node PATH] [--variants mt-simd128,st-simd128]
+// cycles.  node tests/bench/life.mjs [--cycles 200] [--node PATH] [--variants mt-simd128,st-simd128] [--chromium]
 // Surprise: growth counts from the fifth cycle: the first ones load code and fill caches that stay.
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { endWith, isMain, root, say } from '../../tools/setup/io.mjs';
+import { isolation, serveFiles } from '../browser/browser.mjs';
+import { openAndCloseInTab } from '../browser/counts.mjs';
+import { driveChromium } from '../browser/driver.mjs';
 import { table } from './figures.mjs';
 
 /** What one engine may be opened with: [name, options of createAI]. */
@@ -43,24 +46,55 @@ export function growth(samples) {
   return Object.fromEntries(Object.keys(to).map((name) => [name, to[name] - from[name]]));
 }
 
+function show(name, samples) {
+  const shown = samples.filter(({ cycle }, n, { length }) => {
+    return cycle <= 5 || n % Math.ceil(length / 5) === 0 || n === length - 1;
+  });
+  const columns = Object.keys(samples[0]);
+  const rows = [...shown, { ...growth(samples), cycle: 'growth' }].map((row) =>
+    columns.map((column) =>
+      typeof row[column] === 'number' && !Number.isInteger(row[column])
+        ? row[column].toFixed(1)
+        : String(row[column]),
+    ),
+  );
+  say(`${name}\n${table(columns, rows)}\n`);
+}
+
+/** The same in Chromium's tabs: in pages that may share memory and others, in a worker and in the page's own thread. */
+async function inChromium(cycles) {
+  const roots = { '/node_modules/ocelli/': root, '/pages/': join(root, 'tests/runtimes/pages') };
+  const browser = await driveChromium();
+  try {
+    for (const [name, headers] of Object.entries({ 'isolated page': isolation, page: {} })) {
+      const server = await serveFiles({ roots, with: headers });
+      for (const thread of ['worker', 'inline']) {
+        const tab = await browser.tab(`${server.origin}/pages/life.html`);
+        show(`${name}, ${thread}`, await openAndCloseInTab(browser, tab, cycles, { thread }, 6));
+        await tab.close();
+      }
+      server.close();
+    }
+  } finally {
+    await browser.close();
+  }
+}
+
 async function main() {
   const { values } = parseArgs({
-    options: { cycles: { type: 'string' }, node: { type: 'string' }, variants: { type: 'string' } },
+    options: {
+      cycles: { type: 'string' },
+      node: { type: 'string' },
+      variants: { type: 'string' },
+      chromium: { type: 'boolean' },
+    },
   });
   const cycles = Number(values.cycles ?? 200);
+  if (values.chromium) return await inChromium(cycles);
   const variants = (values.variants ?? 'mt-simd128,st-simd128').split(',');
   for (const { name, options } of waysOf(variants)) {
     const samples = await openAndClose(cycles, options, values.node);
-    const shown = samples.filter(({ cycle }) => cycle <= 5 || cycle % Math.ceil(cycles / 5) === 0);
-    const columns = Object.keys(samples[0]);
-    const rows = [...shown, { ...growth(samples), cycle: 'growth' }].map((row) =>
-      columns.map((column) =>
-        typeof row[column] === 'number' && !Number.isInteger(row[column])
-          ? row[column].toFixed(1)
-          : String(row[column]),
-      ),
-    );
-    say(`${name}\n${table(columns, rows)}\n`);
+    show(name, samples);
   }
 }
 

@@ -56,7 +56,7 @@ export const isolation = {
 };
 
 function serve(request, response, { roots, overlay, report, asked, with: more = isolation }) {
-  const headers = { ...more, 'Cache-Control': 'no-store' };
+  const headers = { 'Cache-Control': 'no-store', ...more };
   const { pathname } = new URL(request.url, 'http://localhost');
   asked?.(pathname);
   if (request.method === 'POST') {

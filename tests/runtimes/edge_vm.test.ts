@@ -1,88 +1,29 @@
 // Functions written for the hosted platform, unchanged, in @edge-runtime/vm, which its local development uses: the four
-// styles of handler, and examples/edge-function. Surprise: the VM is told to compile neither text nor WebAssembly, as an
-// edge isolate would be; the module is compiled outside, as the platform does.
-import { build, type Plugin } from 'esbuild';
-import { cpSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+// styles of handler, and examples/edge-function.
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  asModule,
+  edge,
+  type EdgeVM,
+  placeFunctions,
+  platform,
+  send,
+  withStyle,
+} from './edge_vm.ts';
+import * as vms from './edge_vm.ts';
 import { answersOver, weights } from './http.ts';
-import { expectSame, found, root, runtime, titled, type Told } from './runtime.ts';
-
-interface EdgeVM {
-  context: Record<string, unknown>;
-  evaluate(code: string): unknown;
-  dispatchFetch(url: string, init: object): Promise<Response>;
-}
-interface EdgeModule {
-  EdgeVM: new (options: {
-    codeGeneration: { strings: boolean; wasm: boolean };
-    extend: (context: object) => object;
-  }) => EdgeVM;
-}
+import { expectSame, titled, type Told } from './runtime.ts';
 
 let model: { origin: string; close(): void };
-const edge = join(found.project, 'edge');
 beforeAll(async () => {
-  // Beside the installed package, so that this is the one they import.
-  cpSync(join(import.meta.dirname, 'edge'), edge, { recursive: true });
-  cpSync(join(root, 'examples/edge-function'), edge, { recursive: true });
+  placeFunctions();
   model = await weights();
 });
 afterAll(() => model.close());
 
-/** Bundles `code` into one script; an import of a .wasm file becomes what the host has compiled. */
-async function bundled(code: string): Promise<string> {
-  const compiled: Plugin = {
-    name: 'compiled modules',
-    setup({ onResolve, onLoad }) {
-      onResolve({ filter: /\.wasm$/ }, ({ path }) => ({ path, namespace: 'compiled' }));
-      onLoad({ filter: /.*/, namespace: 'compiled' }, ({ path }) => ({
-        contents: `export default globalThis.COMPILED[${JSON.stringify(path)}]`,
-      }));
-    },
-  };
-  const { outputFiles } = await build({
-    stdin: { contents: code, resolveDir: found.project },
-    bundle: true,
-    format: 'iife',
-    write: false,
-    plugins: [compiled],
-    logOverride: { 'empty-import-meta': 'silent' },
-  });
-  return outputFiles[0]?.text ?? '';
-}
-
-async function edgeVm(name: string, code: string, globals: object = {}): Promise<EdgeVM> {
-  const load = createRequire(join(runtime(name).path, 'any.js'));
-  const { EdgeVM } = load('@edge-runtime/vm') as EdgeModule;
-  const file = join(found.project, 'node_modules/ocelli/build/wasm/st-simd128/ocelli.wasm');
-  const compiled = {
-    'ocelli/wasm/st-simd128/ocelli.wasm': await WebAssembly.compile(readFileSync(file)),
-  };
-  const vm = new EdgeVM({
-    codeGeneration: { strings: false, wasm: false },
-    extend: (context) =>
-      Object.assign(context, { COMPILED: compiled, MODEL: model.origin, ...globals }),
-  });
-  vm.evaluate(await bundled(code));
-  return vm;
-}
-
-const platform = `import ${JSON.stringify(join(edge, 'platform.js'))};`;
-const withStyle = (name: string): string =>
-  `${platform} import ${JSON.stringify(join(edge, `${name}.js`))};`;
-const asModule = (
-  file: string,
-  before = '',
-): string => `import * as file from ${JSON.stringify(file)};
-  ${before}
-  addEventListener('fetch', (event) => event.respondWith(file.default.fetch(event.request)));`;
-
-const send =
-  (vm: EdgeVM) =>
-  (body: string): Promise<Response> =>
-    vm.dispatchFetch('http://localhost/', { method: 'POST', body });
+const edgeVm = (name: string, code: string, globals = {}): Promise<EdgeVM> =>
+  vms.edgeVm(name, code, { MODEL: model.origin, ...globals });
 
 // vm 3 has primitives 4, as the platform's own local development does.
 describe.each(['edge-vm', 'edge-vm 3'])(

@@ -1,79 +1,25 @@
 // examples/workerd in workerd: bundled as its README says, the module imported, the weights from a server on loopback.
 // Surprise: what is hard in workerd is not one request but the next: whatever a request began ends with it.
-import { spawn } from 'node:child_process';
-import { cpSync, mkdirSync } from 'node:fs';
-import { createServer } from 'node:net';
-import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { answersOver, eventsOf, weights } from './http.ts';
-import {
-  type Answers,
-  expectSame,
-  found,
-  program,
-  root,
-  runtime,
-  titled,
-  type Told,
-} from './runtime.ts';
+import { type Answers, expectSame, found, program, runtime, titled, type Told } from './runtime.ts';
+import * as workerd from './workerd.ts';
 
-const folder = join(found.project, 'workerd');
-const bundle = join(folder, 'dist');
 const question = {
   messages: [{ role: 'user', content: 'What is the capital of France?' }],
   temperature: 0,
 };
 
+let bundle: string;
 let model: { origin: string; close(): void };
 beforeAll(async () => {
-  mkdirSync(folder, { recursive: true });
-  cpSync(join(root, 'examples/workerd'), folder, { recursive: true });
-  const words = ['worker.js', '--bundle', '--format=esm', '--conditions=workerd', '--outdir=dist'];
-  const more = ['--loader:.wasm=copy', '--asset-names=[name]', '--log-level=warning'];
-  const esbuild = join(root, 'node_modules/.bin/esbuild');
-  expect(await program(esbuild, [...words, ...more], { cwd: folder })).toMatchObject({ code: 0 });
-  cpSync(join(folder, 'config.capnp'), join(bundle, 'config.capnp'));
+  bundle = await workerd.bundled('examples/workerd');
   model = await weights();
 });
 afterAll(() => model.close());
 
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
-}
-
-/** Starts workerd, asks it with `work` and ends it; resolves to what it wrote. */
-async function served(work: (url: string) => Promise<void>): Promise<string> {
-  const port = await freePort();
-  const words = ['serve', 'config.capnp', '--socket-addr', `http=127.0.0.1:${port}`];
-  const child = spawn(runtime('workerd').path, words, {
-    cwd: bundle,
-    env: { ...process.env, MODEL: model.origin },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let text = '';
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (bytes) => (text += bytes));
-  const ended = new Promise((resolve) => child.on('close', resolve));
-  try {
-    const url = `http://127.0.0.1:${port}/`;
-    for (let i = 0; ; i++) {
-      const there = await fetch(url, { method: 'POST', body: '{}' }).catch(() => null);
-      if (there) break;
-      if (i > 200 || child.exitCode !== null) throw new Error(`workerd does not listen: ${text}`);
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-    await work(url);
-  } finally {
-    child.kill();
-    await ended;
-  }
-  return text;
-}
-
+const served = (work: (url: string) => Promise<void>): Promise<string> =>
+  workerd.served(bundle, { MODEL: model.origin }, work);
 const ask = (url: string, body: object, signal?: AbortSignal): Promise<Response> =>
   fetch(url, { method: 'POST', body: JSON.stringify(body), ...(signal && { signal }) });
 const content = async (url: string, body: object): Promise<unknown> => {
@@ -89,16 +35,21 @@ it('is the real one', async () => {
   expect(out.replaceAll('-', '')).toContain(date);
 });
 
-it('answers one request after another', async () => {
+// Since 2026-10 the platform has Node's modules unless told otherwise.
+it.each([
+  ['imported module', undefined],
+  ["imported module, without Node's", '2026-01-01'],
+])('answers one request after another: %s', async (how, date) => {
+  const mine = date === undefined ? bundle : await workerd.bundled('examples/workerd', date);
   let text = '';
   const ask = async (): Promise<Told> => {
     let answers: Answers = {};
-    text = await served(async (url) => {
+    text = await workerd.served(mine, { MODEL: model.origin }, async (url) => {
       answers = await answersOver((body) => fetch(url, { method: 'POST', body }));
     });
     return { answers, variant: 'st-relaxed', threads: 1 };
   };
-  await expectSame({ runtime: titled('workerd'), how: 'imported module' }, ask);
+  await expectSame({ runtime: titled('workerd'), how }, ask);
   expect(text).toBe('');
 });
 

@@ -1,15 +1,13 @@
 // Owns sockets on Node's HTTP server, with ws. Called by node.ts. Surprise: a server with this takes every upgrade, so those to
 // other paths are answered here, in HTTP, before they become sockets.
-import type { IncomingMessage, Server } from 'node:http';
+import { type IncomingMessage, type Server, STATUS_CODES } from 'node:http';
 import { WebSocketServer } from 'ws';
 import type { Worker } from '../app.ts';
-
-/** Frames that a reader who takes nothing may leave unsent, in bytes, before he is gone. */
-const bufferedMax = 16 << 20;
+import { bufferedMax, refusedUpgrade } from './sockets.ts';
 
 /** Takes Runware's sockets at /v1 and /. Returns what ends them all. */
 export function serveSockets(worker: Worker, server: Server): () => void {
-  const { origins, limits } = worker.context;
+  const { limits } = worker.context;
   const sockets = new WebSocketServer({
     noServer: true,
     maxPayload: limits.bodyBytesMax,
@@ -18,12 +16,8 @@ export function serveSockets(worker: Worker, server: Server): () => void {
   server.on('upgrade', (request: IncomingMessage, socket, head) => {
     const { origin, host = 'localhost' } = request.headers;
     const path = (request.url ?? '/').replace(/\?.*$/s, '');
-    const refused =
-      path !== '/v1' && path !== '/'
-        ? '404 Not Found'
-        : origin !== undefined && origins && !origins.includes(origin)
-          ? '403 Forbidden'
-          : undefined;
+    const status = refusedUpgrade(worker, path, origin);
+    const refused = status && `${status} ${STATUS_CODES[status]}`;
     if (refused) return void socket.end(`HTTP/1.1 ${refused}\r\nconnection: close\r\n\r\n`);
     sockets.handleUpgrade(request, socket, head, (line) => {
       const scheme = 'encrypted' in request.socket ? 'https' : 'http';

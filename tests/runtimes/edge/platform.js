@@ -4,7 +4,7 @@
 import wasm from 'ocelli/wasm/st-simd128/ocelli.wasm';
 import { install } from 'ocelli';
 
-install({ wasm, model: globalThis.MODEL });
+install({ wasm, model: globalThis.MODEL, ...globalThis.OPTIONS });
 
 const listen = globalThis.addEventListener;
 globalThis.addEventListener = (type, listener) => {
