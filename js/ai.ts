@@ -17,6 +17,7 @@ import { openThreadEngine } from './thread/client.ts';
 import { openEngine } from './thread/engine.ts';
 import type { Engine, EngineEvent, EngineInfo, EngineOptions } from './thread/protocol.ts';
 import { workersExist } from './thread/worker.ts';
+import { biasTokens } from './token_lists.ts';
 import type { ChatBody, ChatCompletion, ChatStream } from './types.ts';
 import { readAdapterFiles } from './weights/adapter_files.ts';
 import type { CacheChoice } from './weights/cache/choose.ts';
@@ -191,6 +192,7 @@ export function createAI(
         await adapters.ensure(engine, model);
         parsed.fields['adapter'] = model;
       }
+      await biasTokens(parsed.fields, (text) => engine.tokenize(text, false));
       const request = await prepareRequest(parsed, mediaOptions(options, signal));
       stop = await engine.start({ ...request.core, dump: extras.dump ?? false }, sink);
       return { request, head: headOf(name, extras.requestId ?? request.requestId) };
