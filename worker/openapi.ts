@@ -72,7 +72,8 @@ function described({
   const content = {
     ...(json && { 'application/json': { schema: refTo(json) } }),
     ...(events && {
-      'text/event-stream': { schema: { type: 'string' }, 'x-event': refTo(events) },
+      // Tools that know streams would hold each event to a schema here, before its data is read.
+      'text/event-stream': { 'x-event': refTo(events) },
     }),
     ...(type !== undefined && { [type]: { schema: { type: 'string' } } }),
   };

@@ -26,7 +26,10 @@ describe('keys', () => {
     expect((await worker.post('/tokenize', { prompt: 'a' })).status).toBe(401);
     for (const path of ['/health', '/ping', '/version', '/load', '/metrics'])
       expect((await worker.get(path)).status, path).toBe(200);
-    expect((await worker.post(chat, hello, bearer('sk-1'))).status).toBe(200);
+    for (const authorization of ['Bearer sk-1', 'Token sk-1']) {
+      const reply = await worker.post(chat, hello, { headers: { authorization } });
+      expect(reply.status, authorization).toBe(200);
+    }
     expect(worker.records.at(-1)).toMatchObject({ caller: 'ann', status: 200 });
     expect(JSON.stringify(worker.records)).not.toMatch(/sk-/);
   });

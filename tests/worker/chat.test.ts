@@ -58,6 +58,7 @@ describe('an error', () => {
   it.each([
     ['no JSON', chat, '{"messages":', 400, 'BadRequestError', /^the request is not JSON/],
     ['an array', chat, '[]', 400, 'BadRequestError', /must be an object with messages, got array/],
+    ['null', chat, 'null', 400, 'BadRequestError', /must be an object with messages, got null/],
     [
       'a model that is no text',
       chat,

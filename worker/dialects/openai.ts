@@ -8,9 +8,9 @@ import { readJson } from '../body.ts';
 import { complete } from '../chat.ts';
 import type { App, Mount, RouteContext, WorkerContext } from '../context.ts';
 
-/** The key of `Authorization: Bearer KEY`. */
+/** The key of `Authorization: Bearer KEY`; of `Token KEY` too, as Azion's client says it. */
 export function bearerOf(c: RouteContext): string | null {
-  return /^bearer\s+(\S+)\s*$/i.exec(c.req.header('authorization') ?? '')?.[1] ?? null;
+  return /^(?:bearer|token)\s+(\S+)\s*$/i.exec(c.req.header('authorization') ?? '')?.[1] ?? null;
 }
 
 /** Lets the request of a bearer key in, or throws a Refusal. */
@@ -25,7 +25,7 @@ export const openai: Mount = (app: App, context: WorkerContext) => {
     const model = modelIn(value);
     const facts = c.get('facts');
     if (model !== null) facts.model = model;
-    facts.stream = (value as { stream?: unknown }).stream === true;
+    facts.stream = (Object(value) as { stream?: unknown }).stream === true;
     const caller = c.get('caller');
     const headers = context.keys.admit(caller);
     for (const [name, text] of Object.entries(headers)) c.header(name, text);
