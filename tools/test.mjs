@@ -85,12 +85,12 @@ const parts = {
   asan: () => ctest('asan'),
   ...Object.fromEntries(all.map((name) => [`wasm-${name}`, () => ctest(`wasm-${name}`)])),
   vitest: async () => {
-    await build([...all, 'js']);
+    await build(['native', ...all, 'js']); // tests/fuzz runs a native program
     return vitest(process.execPath, runnable);
   },
   'vitest-relaxed': async () => {
     if (rest.length === 0) return null;
-    const { node_relaxed } = await build([...all, 'js']).then(() => setup(['tests']));
+    const { node_relaxed } = await build(['native', ...all, 'js']).then(() => setup(['tests']));
     return vitest(node_relaxed, rest);
   },
   clients: async () => {
