@@ -110,12 +110,15 @@ const segmind: Operation[] = slugs.map((slug) => ({
   keys: ['key', 'header'],
 }));
 
+/** A red square, so that trying it needs no other host. */
+const square =
+  'data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAABwAAAAcCAIAAAD9b0jDAAAAJElEQVR42mN4YGBAdcQwauiooaOGjho6auiooaOGjho6MgwFAKde1C7Z3xrCAAAAAElFTkSuQmCC';
 const task = {
   taskType: 'caption',
   taskUUID: '74c7c126-bc3d-4e55-b8fa-36e20e2a4e62',
   model: 'runware:152@1',
   prompt: 'Describe this image.',
-  inputs: { image: 'https://example.com/image.jpg' },
+  inputs: { image: square },
 };
 const runware: Operation[] = [
   ...['/v1', '/'].map(
