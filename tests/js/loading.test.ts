@@ -224,10 +224,11 @@ describe.each(['inline', 'line'] as Place[])('%s', (place) => {
     });
 
     it('comes at once where a request brings an image', async () => {
-      const { source, ai, answer } = await waiting();
+      const { core, source, ai, answer } = await waiting();
       const image_url = { url: bitmap(1, 1) };
       const seeing = [{ role: 'user', content: [{ type: 'image_url', image_url }] }];
       const other = ai.run(null, { messages: seeing });
+      await until(() => core.requests.size === 2);
       await source.give(2); // one at a time
       await until(() => source.asked.length === 3);
       expect(source.asked).toEqual([0, 2, 1]);
