@@ -149,6 +149,7 @@ function engineOf(
   let goOn = nobody;
   let firstAnswer: Promise<void> | null = new Promise((resolve) => (goOn = resolve));
   const loadAll = (): void => {
+    if (!firstAnswer) return; // and resolved once: workerd warns of another request's promises
     firstAnswer = null;
     goOn();
   };
