@@ -3,7 +3,6 @@
 # with what it serves, so bytes go by sendfile, from the page cache to the socket, through no buffer of its own; /cpu
 # answers with the milliseconds of CPU time that the process has taken.
 import os
-import socket
 import sys
 import threading
 import time
