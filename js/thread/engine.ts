@@ -145,13 +145,14 @@ function engineOf(
   const letGo = (): Promise<unknown> =>
     (lettingGo ??= Promise.allSettled([thread?.end(), source.close?.()]));
 
-  // Until the first answer has begun, what it does not need leaves it the processors.
+  // Until the first answer has begun, what it does not need leaves it the processors. The promise is made when somebody waits:
+  // workerd warns where one of a request that is over is resolved.
+  let loadsAll = false;
   let goOn = nobody;
-  let firstAnswer: Promise<void> | null = new Promise((resolve) => (goOn = resolve));
   const loadAll = (): void => {
-    if (!firstAnswer) return; // and resolved once: workerd warns of another request's promises
-    firstAnswer = null;
+    loadsAll = true;
     goOn();
+    goOn = nobody;
   };
 
   /** What a request held is given back; the core may be gone by then. */
@@ -225,7 +226,8 @@ function engineOf(
     parallel: source.parallel,
     wanted: tokenizerOnly ? hasTokenizer : undefined,
     vision: () => [...running.values()].some(({ images }) => images > 0),
-    held: () => (running.size > 0 ? firstAnswer : null),
+    held: () => running.size > 0 && !loadsAll,
+    released: () => new Promise((resolve) => (goOn = resolve)),
     signal: closing.signal,
     placed(index) {
       missing.delete(index);

@@ -36,8 +36,9 @@ export interface PlaceOptions {
   wanted?: ((info: ShardInfo) => boolean) | undefined;
   /** Whether a request with an image is waiting: then the vision tower goes before the decoder. */
   vision?: () => boolean;
-  /** While this gives a promise, what text does not need waits for it to resolve. */
-  held?: () => Promise<void> | null;
+  /** Whether what text does not need waits; `released` resolves when it no longer does. */
+  held?: () => boolean;
+  released?: () => Promise<void>;
   /** Told after each commit. */
   placed?: (index: number) => void;
   /** Ends it: rejects with the signal's reason, and touches the core no more. */
@@ -85,7 +86,7 @@ export async function placeShards(
   mover: Mover,
   options: PlaceOptions = {},
 ): Promise<void> {
-  const { progress, wanted = () => true, vision = () => false, held = () => null } = options;
+  const { progress, wanted = () => true, vision = () => false, held = () => false } = options;
   const { placed, signal, parallel = 1 } = options;
   const chosen = new Map([...shards.entries()].filter(([, info]) => wanted(info)));
   const left = new Set(chosen.keys());
@@ -139,7 +140,7 @@ export async function placeShards(
     for (;;) {
       const far = [...active].filter(({ there, bytes }) => there < bytes * askAhead).length;
       if (ending.aborted || far >= parallel || active.size > parallel) return;
-      const index = nextShard(shards, left, vision(), held() !== null);
+      const index = nextShard(shards, left, vision(), held());
       const info = index === undefined ? undefined : shards[index];
       if (index === undefined || !info) return;
       left.delete(index);
@@ -154,8 +155,8 @@ export async function placeShards(
   try {
     ending.throwIfAborted();
     for (fill(); active.size > 0 || left.size > 0; fill()) {
-      const released = held();
       const moved = [...active].map(({ done }) => done);
+      const released = left.size > 0 && held() ? options.released?.() : undefined;
       const one = await Promise.race(released ? [...moved, released] : moved);
       ending.throwIfAborted();
       if (!one) continue;
