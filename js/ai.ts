@@ -4,18 +4,25 @@
 import { type Adapters, adapterShelf } from './adapters.ts';
 import type { Compute, KvFormat, OpenOptions } from './abi/calls.ts';
 import type { VariantName } from './abi/variants.ts';
-import { badRequest, fromCore, OcelliError } from './errors.ts';
+import { fromCore, OcelliError } from './errors.ts';
 import { packageRoot, processorCount, sharedWork } from './host.ts';
 import { type Closable, closeWith, engineLife } from './life.ts';
 import { mediaDefaults, type MediaOptions } from './media.ts';
 import { modelAliases, resolveModel } from './models.ts';
+import { checkOptions, inOurWords } from './options.ts';
 import { parseBody, prepareRequest } from './request.ts';
 import type { Decision, EngineChoice } from './remote/options.ts';
 import { CompletionBuilder, headOf } from './response.ts';
 import { EventQueue, streamResponse } from './stream.ts';
 import { openThreadEngine } from './thread/client.ts';
 import { openEngine } from './thread/engine.ts';
-import type { Engine, EngineEvent, EngineInfo, EngineOptions } from './thread/protocol.ts';
+import type {
+  CompiledModule,
+  Engine,
+  EngineEvent,
+  EngineInfo,
+  EngineOptions,
+} from './thread/protocol.ts';
 import { workersExist } from './thread/worker.ts';
 import { biasTokens } from './token_lists.ts';
 import type { ChatBody, ChatCompletion, ChatStream } from './types.ts';
@@ -34,7 +41,7 @@ export interface AIOptions extends EngineChoice {
   /** A build of the core by name; the best one that runs here by default. */
   variant?: VariantName;
   /** A compiled single-thread module, where the host does not let us compile one. Implies thread: 'inline'. */
-  wasm?: WebAssembly.Module;
+  wasm?: CompiledModule;
   /** Where the engine runs: in a worker (default where there are any) or in the calling thread. */
   thread?: 'worker' | 'inline';
   /** Compute threads, 1 to 64; the number of processors (at most 8) by default. */
@@ -145,14 +152,13 @@ export interface AI extends Closable {
 /** The model that ships with the package. */
 export const demoModel: URL = new URL('models/demo/container/', packageRoot);
 
-/** An AI with these options. `opener` makes its engines; it is for tests. */
+/** An AI with these options; throws a BadRequestError for those that cannot be. `opener` makes its engines; it is for tests. */
 export function createAI(
   options: AIOptions = {},
   opener: (options: AIOptions, signal: AbortSignal) => Promise<Engine> = openFor,
 ): AI {
-  const { models = [], threads, idleUnloadMs } = options;
-  checkInteger('threads', threads, 1, 64);
-  checkInteger('idleUnloadMs', idleUnloadMs, 0, 2 ** 31 - 1);
+  checkOptions(options);
+  const { models = [], idleUnloadMs } = options;
   const life = engineLife((signal) => opener(options, signal), idleUnloadMs);
   const adapters = adapterShelf(
     (place, signal) =>
@@ -176,10 +182,11 @@ export function createAI(
       stop();
       queue.fail(signal?.reason);
     };
+    const onEvent = told(extras.onEvent);
     const sink = (event: EngineEvent): void => {
       const last = event.type === 'done' || event.type === 'error';
       if (last) letGo();
-      extras.onEvent?.(event);
+      onEvent?.(event);
       queue.push(event);
       if (last) signal?.removeEventListener('abort', abort);
     };
@@ -233,10 +240,22 @@ export function createAI(
   };
 }
 
-function checkInteger(name: string, value: number | undefined, least: number, most: number): void {
-  if (value === undefined || (Number.isInteger(value) && value >= least && value <= most)) return;
-  const message = `${name} must be an integer from ${least} to ${most}, got ${String(value)}`;
-  throw badRequest('invalid_value', message, name);
+/** A function of the caller's that is only told: what it throws is an uncaught error of its own, and ends nothing here. */
+function told<Values extends unknown[]>(
+  call: ((...values: Values) => void) | undefined,
+): ((...values: Values) => void) | undefined {
+  return (
+    call &&
+    ((...values) => {
+      try {
+        call(...values);
+      } catch (error) {
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
+    })
+  );
 }
 
 export function mediaOptions(options: AIOptions, signal: AbortSignal | undefined): MediaOptions {
@@ -289,12 +308,13 @@ async function openFor(options: AIOptions, signal: AbortSignal): Promise<Engine>
     const { source, named } = sourceOf(options);
     if (named && /^https?:/i.test(String(options.model ?? packageRoot)))
       void askToPersist(options.cache);
-    const { onProgress } = options;
+    const onProgress = told(options.onProgress);
     return inWorker
       ? await openThreadEngine(engineOptions, source, onProgress, signal)
       : await openEngine(engineOptions, source, onProgress, undefined, signal);
   } catch (error) {
-    if (error instanceof OcelliError || !(error instanceof Error)) throw error;
+    if (error instanceof OcelliError) throw inOurWords(error);
+    if (!(error instanceof Error)) throw error;
     throw new OcelliError(
       500,
       'internal_error',

@@ -73,6 +73,13 @@ export function fromCore(error: CoreError, where = ''): OcelliError {
   return new OcelliError(error.http, error.code, where + error.message, error.param);
 }
 
+/** `error` with the part of the request that it is about; what is no fault of a request stays as it is. */
+export function inPart(error: unknown, path: string): unknown {
+  if (!(error instanceof OcelliError) || error.status >= 500) return error;
+  const { status, code, message, cause } = error;
+  return new OcelliError(status, code, `${path}: ${message}`, path, cause);
+}
+
 /** The error as data, to cross a thread; fromPlain() makes it an OcelliError again. */
 export type PlainError = Pick<OcelliError, 'status' | 'code' | 'message' | 'param'>;
 

@@ -2,6 +2,7 @@
 // workerd.ts, with what their platform needs. Surprise: run() works without any set-up; install({model}) gives it, and the
 // global Azion.AI.run, another model.
 import type { AI, AIOptions } from './ai.ts';
+import { isObject, wrongValue } from './forms.ts';
 import { chooseAI } from './remote/choose.ts';
 
 export interface Front {
@@ -16,7 +17,10 @@ export interface Front {
 /** A front door whose AIs have these options where the caller names no others. */
 export function frontWith(defaults: AIOptions): Front {
   let shared: AI | undefined;
-  const create = (options: AIOptions = {}): AI => chooseAI({ ...defaults, ...options });
+  const create = (options: AIOptions = {}): AI => {
+    if (!isObject(options)) throw wrongValue('options', 'an object, such as { model }', options);
+    return chooseAI({ ...defaults, ...options });
+  };
   return {
     createAI: create,
     run: ((...values: Parameters<AI['run']>) => (shared ??= create()).run(...values)) as AI['run'],

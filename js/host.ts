@@ -25,19 +25,18 @@ const fromSource = here.endsWith('.ts');
 /** The package's root folder: above js/, or above build/js/. */
 export let packageRoot: URL = new URL(fromSource ? '../' : '../../', here);
 
-/** The script of the engine's thread. From source it is the built one: a Worker cannot be given TypeScript. */
-export let threadScript: URL = fromSource
-  ? new URL('../build/js/thread/entry.js', here)
-  : import.meta.url
-    ? new URL('./thread/entry.js', import.meta.url)
-    : new URL('./thread/entry.js', here);
+/**
+ * A thread's script. From source it is the built one: a Worker cannot be given TypeScript. Not of import.meta.url itself:
+ * bundlers that see that copy the file without what it imports, and webpack ends over its `await`.
+ */
+const scriptOf = (name: string): URL =>
+  new URL(`${fromSource ? '../build/js' : '.'}/thread/${name}.js`, here);
 
-/** The script of the thread that reads weights; the same way, so that bundlers see the name. */
-export let loaderScript: URL = fromSource
-  ? new URL('../build/js/thread/loader_entry.js', here)
-  : import.meta.url
-    ? new URL('./thread/loader_entry.js', import.meta.url)
-    : new URL('./thread/loader_entry.js', here);
+/** The script of the engine's thread. */
+export let threadScript: URL = scriptOf('entry');
+
+/** The script of the thread that reads weights. */
+export let loaderScript: URL = scriptOf('loader_entry');
 
 /** Says where the package's root lies for a program that is bundled into one file, whose own place says nothing of it. */
 export function placePackage(folder: string | URL): void {
@@ -51,6 +50,7 @@ interface NodeModules {
   'node:fs/promises': typeof import('node:fs/promises');
   'node:fs': typeof import('node:fs');
   'node:worker_threads': typeof import('node:worker_threads');
+  'node:path': typeof import('node:path');
   'node:os': typeof import('node:os');
   'node:v8': typeof import('node:v8');
   'node:crypto': typeof import('node:crypto');

@@ -25,6 +25,14 @@ export function parseSpelled(text: string): SpelledJson {
   };
 }
 
+/** What JSON.stringify wrote, with halves of surrogate pairs, which no UTF-8 holds, as U+FFFD: a text cut in the middle of an emoji. */
+export function wellFormed(text: string): string {
+  if (!text.includes('\\ud')) return text;
+  return text.replace(/\\(?:(ud[89a-f][0-9a-f]{2})|.)/g, (found, half) =>
+    half ? '\ufffd' : found,
+  );
+}
+
 /** `digits` random hexadecimal digits, also the ids of completions and tool calls. */
 export function randomHex(digits: number): string {
   const bytes = crypto.getRandomValues(new Uint8Array(digits / 2));

@@ -1,7 +1,7 @@
 // Owns getting an image's bytes from whatever a message part names: data, http(s) and file URLs, bytes, blobs. Called
 // by request.ts. Surprise: whether the bytes are an image at all is the core's business; only fetching is checked here.
 import { readAll } from './bytes.ts';
-import { badRequest, OcelliError } from './errors.ts';
+import { badRequest, inPart, OcelliError } from './errors.ts';
 import { isNode, nodeModule } from './host.ts';
 
 export interface MediaOptions {
@@ -27,9 +27,7 @@ export async function imageBytes(
   try {
     return await readImage(from, options);
   } catch (error) {
-    if (!(error instanceof OcelliError)) throw error;
-    const { status, code, message, cause } = error;
-    throw new OcelliError(status, code, `${path}: ${message}`, path, cause);
+    throw inPart(error, path);
   }
 }
 

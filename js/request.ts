@@ -2,7 +2,7 @@
 // leave a gap for their handle, all else passes through. Called by ai.ts and remote/. Surprise: fields are not validated here but in
 // the core, once; only what cannot reach it is (images, streams, the signal).
 import { badRequest } from './errors.ts';
-import { parseSpelled, randomHex } from './json_text.ts';
+import { parseSpelled, randomHex, wellFormed } from './json_text.ts';
 import { imageBytes, type MediaOptions } from './media.ts';
 import type { CoreRequest } from './thread/protocol.ts';
 import type { ChatBody } from './types.ts';
@@ -37,25 +37,36 @@ export async function prepareRequest(
   media: MediaOptions,
 ): Promise<PreparedRequest> {
   media.signal?.throwIfAborted();
+  const requestId = requestIdOf(fields);
   const mark = `media-${randomHex(16)}:`;
   const images: Uint8Array[] = [];
-  const put = (bytes: Uint8Array): string => `${mark}${images.push(bytes) - 1}`;
+  const imagePaths: string[] = [];
   await replaceImages(fields, async ({ from, limits }, path) => {
-    return { type: 'image', media: put(await imageBytes(from, path, media)), ...limits };
+    const bytes = await imageBytes(from, path, media);
+    imagePaths.push(path);
+    return { type: 'image', media: `${mark}${images.push(bytes) - 1}`, ...limits };
   });
   media.signal?.throwIfAborted();
   delete fields['signal'];
-  const pieces = stringify(fields).split(new RegExp(`"${mark}\\d+"`));
+  const pieces = wellFormed(stringify(fields)).split(new RegExp(`"${mark}\\d+"`));
   return {
-    core: { body: pieces, images, dump: false },
+    core: { body: pieces, images, imagePaths, dump: false },
     ...streamingOf(fields),
     returnTokenIds: fields['return_token_ids'] === true,
     returnImageSizes: fields['return_image_sizes'] === true,
     logprobs: fields['logprobs'] === true,
     namedTool: isFields(fields['tool_choice']),
     choices: typeof fields['n'] === 'number' ? fields['n'] : 1,
-    requestId: typeof fields['request_id'] === 'string' ? fields['request_id'] : null,
+    requestId,
   };
+}
+
+/** The caller's id of the request; none where it is empty. */
+function requestIdOf({ request_id: id }: Fields): string | null {
+  if (id === undefined || id === null || id === '') return null;
+  if (typeof id === 'string') return id;
+  const got = JSON.stringify(id).slice(0, 60);
+  throw badRequest('invalid_value', `request_id must be a string, got ${got}`, 'request_id');
 }
 
 /** How a body wants its answer. */
@@ -73,10 +84,10 @@ export function isFields(value: unknown): value is Fields {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** JSON.stringify, which throws for what JSON cannot hold: a BigInt, an object that holds itself. */
-function plainJson(value: unknown): string {
+/** `write`, with a clear error for what JSON cannot hold: a BigInt, an object that holds itself, a million brackets. */
+function writeJson(value: unknown, write: (value: unknown) => string): string {
   try {
-    return JSON.stringify(value);
+    return write(value);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw badRequest(
@@ -91,15 +102,16 @@ function plainJson(value: unknown): string {
 /** `body` as JSON text keeps the spelling of its numbers. Throws a BadRequestError when it is no object. */
 export function parseBody(body: ChatBody | string): ParsedBody {
   let value: unknown = body;
-  let stringify = plainJson;
+  let write: (value: unknown) => string = JSON.stringify;
   if (typeof body === 'string') {
     try {
-      ({ value, stringify } = parseSpelled(body));
+      ({ value, stringify: write } = parseSpelled(body));
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       throw badRequest('invalid_json', `the request is not JSON: ${reason}`, null, error);
     }
   }
+  const stringify = (one: unknown): string => writeJson(one, write);
   if (isFields(value)) return { fields: { ...value }, stringify };
   const kind = Array.isArray(value) ? 'array' : value === null ? 'null' : typeof value;
   throw badRequest('invalid_value', `the request must be an object with messages, got ${kind}`);

@@ -11,7 +11,7 @@ const encoder = new TextEncoder();
 const doneLine = 'data: [DONE]\n\n';
 
 /** One SSE event: LF only, one space after the colon. */
-export function sseLine(value: unknown): string {
+function sseLine(value: unknown): string {
   return `data: ${JSON.stringify(value)}\n\n`;
 }
 

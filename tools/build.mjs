@@ -39,7 +39,7 @@ function jobs() {
 
 async function cmake(preset, only) {
   const folder = join(root, 'build/cmake', preset);
-  await step(`build ${preset}`, async () => {
+  await step(`build ${preset}`, async (tell) => {
     const stale =
       existsSync(join(folder, 'CMakeCache.txt')) && !existsSync(join(folder, 'build.ninja'));
     if (stale) rmSync(folder, { recursive: true });
@@ -49,6 +49,10 @@ async function cmake(preset, only) {
     const targets = only.length > 0 ? ['--target', ...only] : [];
     await run('cmake', ['--build', '--preset', preset, '-j', String(jobs()), ...targets], {
       cwd: root,
+      heard(text) {
+        const [, done, all] = [...text.matchAll(/^\[(\d+)\/(\d+)\]/gm)].at(-1) ?? [];
+        if (done) tell(`${done} of ${all} files`);
+      },
     });
   });
 }

@@ -7,7 +7,7 @@ import { TrieRouter } from 'hono/router/trie-router';
 import type { AI, AIInfo } from '../js/ai.ts';
 import { OcelliError } from '../js/errors.ts';
 import { randomHex } from '../js/json_text.ts';
-import type { App, RouteContext, Variables, WorkerContext } from './context.ts';
+import type { App, Platform, RouteContext, Surroundings, WorkerContext } from './context.ts';
 import { mounts } from './dialects/all.ts';
 import { Refusal, vllmBody } from './errors.ts';
 import { guardedFetch, type ImageRules } from './image_guard.ts';
@@ -49,7 +49,8 @@ export interface WorkerOptions {
 }
 
 export interface Worker {
-  fetch(request: Request): Promise<Response>;
+  /** `platform`: in workerd the third of what a handler gets; without it a task that is answered later is not computed there. */
+  fetch(request: Request, platform?: Platform): Promise<Response>;
   /** The Hono app, for adapters that add to it. */
   readonly app: App;
   readonly context: WorkerContext;
@@ -104,7 +105,7 @@ export function createWorker(options: WorkerOptions): Worker {
   return {
     app,
     context,
-    fetch: async (request) => await app.fetch(request),
+    fetch: async (request, platform = {}) => await app.fetch(request, platform),
     connect: sessions.connect,
     async open() {
       loading++;
@@ -137,7 +138,8 @@ const exposeHeaders = [
 ];
 
 function appOf(context: WorkerContext, origins: readonly string[] | undefined): App {
-  const app: App = new Hono<{ Variables: Variables }>();
+  // A slash at the end of a path means nothing.
+  const app: App = new Hono<Surroundings>({ strict: false });
   app.use(surround(context));
   app.use(
     cors({

@@ -18,7 +18,7 @@ const tooLarge = (limit: number): Refusal =>
   });
 
 /** The bytes of a request, at most limits.bodyBytesMax. Throws a Refusal 413. */
-export async function readBytes(c: RouteContext, { limits }: WorkerContext): Promise<Uint8Array> {
+async function readBytes(c: RouteContext, { limits }: WorkerContext): Promise<Uint8Array> {
   const limit = limits.bodyBytesMax;
   if (Number(c.req.header('content-length') ?? 0) > limit) throw tooLarge(limit);
   return await readAll(c.req.raw.body, limit, () => tooLarge(limit));

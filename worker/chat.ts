@@ -5,6 +5,7 @@ import type { RunExtras } from '../js/ai.ts';
 import type { EngineEvent } from '../js/thread/protocol.ts';
 import { badRequest, OcelliError } from '../js/errors.ts';
 import type { ChatCompletion, ChatStream } from '../js/types.ts';
+import { onAbort } from './abort.ts';
 import type { Facts, WorkerContext } from './context.ts';
 import type { Caller } from './keys.ts';
 import { Refusal } from './errors.ts';
@@ -65,17 +66,27 @@ export async function complete(context: WorkerContext, job: Job): Promise<Comple
 /** Gets what happens to a job: fills in its facts, counts, charges. */
 function noteTaker(
   { clock, keys, metrics }: WorkerContext,
-  { caller, facts }: Job,
+  { caller, facts, value }: Job,
 ): (event: EngineEvent | 'started') => void {
   const begin = clock();
   const seconds = (since = begin): number => (clock() - since) / 1000;
+  let started = begin;
   let first: number | undefined;
+  /** Tokens of each choice. */
+  const choices: number[] = [];
   return (event) => {
-    if (event === 'started') return metrics.observe('request_queue_time_seconds', seconds());
+    if (event === 'started') {
+      started = clock();
+      return metrics.observe('request_queue_time_seconds', seconds());
+    }
     if (event.type === 'prompt') facts.prompt_tokens = event.prompt_tokens;
-    if (event.type === 'delta' && first === undefined) {
-      first = clock();
-      metrics.observe('time_to_first_token_seconds', seconds());
+    if (event.type === 'delta') {
+      choices[event.index] = (choices[event.index] ?? 0) + (event.tokens ?? 0);
+      // What only repeats the prompt has no token.
+      if (first === undefined && event.tokens !== 0) {
+        first = clock();
+        metrics.observe('time_to_first_token_seconds', seconds());
+      }
     }
     if (event.type === 'finish') {
       facts.finish_reason = event.reason;
@@ -93,7 +104,17 @@ function noteTaker(
     metrics.count('generation_tokens_total', completion_tokens);
     metrics.observe('request_prompt_tokens', prompt_tokens);
     metrics.observe('request_generation_tokens', completion_tokens);
+    metrics.observe('request_max_num_generation_tokens', Math.max(0, ...choices));
+    const { n, max_tokens, max_completion_tokens } = Object(value) as Record<string, unknown>;
+    metrics.observe('request_params_n', typeof n === 'number' ? n : 1);
+    const most = max_completion_tokens ?? max_tokens;
+    if (typeof most === 'number') metrics.observe('request_params_max_tokens', most);
     metrics.observe('e2e_request_latency_seconds', seconds());
+    metrics.observe('request_inference_time_seconds', seconds(started));
+    if (event.timing) {
+      metrics.observe('request_prefill_time_seconds', event.timing.first_token_ms / 1000);
+      metrics.observe('request_decode_time_seconds', event.timing.decode_ms / 1000);
+    }
     if (first !== undefined && completion_tokens > 1)
       metrics.observe('time_per_output_token_seconds', seconds(first) / (completion_tokens - 1));
   };
@@ -113,17 +134,13 @@ function lifeOf(
     );
   const ended = (): void =>
     life.abort(new Refusal(503, 'shutting_down', 'the server is shutting down'));
-  client.addEventListener('abort', gone);
-  ending.addEventListener('abort', ended);
+  const follows = [onAbort(client, gone), onAbort(ending, ended)];
   const timer = limits.requestMs > 0 ? setTimeout(over, limits.requestMs) : undefined;
-  if (client.aborted) gone();
-  if (ending.aborted) ended();
   return {
     signal: life.signal,
     settle() {
       clearTimeout(timer);
-      client.removeEventListener('abort', gone);
-      ending.removeEventListener('abort', ended);
+      for (const leave of follows) leave();
     },
   };
 }

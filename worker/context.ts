@@ -70,8 +70,18 @@ export interface Variables {
   ended?: Promise<void>;
 }
 
-export type App = Hono<{ Variables: Variables }>;
-export type RouteContext = Context<{ Variables: Variables }>;
+/** What a platform gives beside a request, as workerd does: what is begun there ends with its request, unless it is told of. */
+export interface Platform {
+  /** Keeps what belongs to the request until the work is over. */
+  waitUntil?(work: Promise<unknown>): void;
+}
+
+export interface Surroundings {
+  Variables: Variables;
+  Bindings: Platform;
+}
+export type App = Hono<Surroundings>;
+export type RouteContext = Context<Surroundings>;
 
 /** What each file of dialects/ exports: puts its routes on the app. */
 export type Mount = (app: App, context: WorkerContext) => void;

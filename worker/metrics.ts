@@ -3,14 +3,24 @@
 
 const secondsBuckets = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320];
 const tokenBuckets = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000];
+const choiceBuckets = [1, 2, 5, 10, 20];
 
 /** name -> help, buckets */
 const histograms = {
   request_prompt_tokens: ['Tokens of a prompt.', tokenBuckets],
   request_generation_tokens: ['Tokens of an answer.', tokenBuckets],
+  request_max_num_generation_tokens: ['Tokens of the longest choice.', tokenBuckets],
+  request_params_n: ['Choices asked for.', choiceBuckets],
+  request_params_max_tokens: ['The limit that was asked for.', tokenBuckets],
   request_queue_time_seconds: ['From the request to its start.', secondsBuckets],
   time_to_first_token_seconds: ['From the request to its first token.', secondsBuckets],
   time_per_output_token_seconds: ['Between two tokens, as the mean of a request.', secondsBuckets],
+  request_inference_time_seconds: ['From its start to its end.', secondsBuckets],
+  request_prefill_time_seconds: [
+    'From its start in the engine to its first token.',
+    secondsBuckets,
+  ],
+  request_decode_time_seconds: ['From its first token to its last.', secondsBuckets],
   e2e_request_latency_seconds: ['From the request to its end.', secondsBuckets],
 } as const;
 /** name -> help, the label that tells its series apart */
@@ -24,13 +34,21 @@ const counters = {
 type HistogramName = keyof typeof histograms;
 type CounterName = keyof typeof counters;
 
+/** What somebody else counts, as it is now; a gauge unless it is said to be a counter. */
+export interface Reading {
+  help: string;
+  value: number;
+  kind?: 'counter';
+  labels?: [name: string, value: string][];
+}
+
 export interface Metrics {
   /** Adds one value to a histogram. */
   observe(name: HistogramName, value: number): void;
   /** Adds to a counter, to its series of this label. */
   count(name: CounterName, by: number, label?: string): void;
-  /** All of it as text, with these gauges. */
-  text(model: string, gauges: Record<string, { help: string; value: number }>): string;
+  /** All of it as text, with these readings. */
+  text(model: string, readings: Record<string, Reading>): string;
 }
 
 export function createMetrics(): Metrics {
@@ -51,7 +69,7 @@ export function createMetrics(): Metrics {
       counted.set(name, series);
       series.set(label, (series.get(label) ?? 0) + by);
     },
-    text(model, gauges) {
+    text(model, readings) {
       const lines: string[] = [];
       const name = (base: string): string => `vllm:${base}`;
       const head = (base: string, kind: string, help: string): void =>
@@ -62,9 +80,9 @@ export function createMetrics(): Metrics {
           .join(',');
       const line = (base: string, value: number, more?: [string, string][]): void =>
         void lines.push(`${name(base)}{${labels(more)}} ${value}`);
-      for (const [base, { help, value }] of Object.entries(gauges)) {
-        head(base, 'gauge', help);
-        line(base, value);
+      for (const [base, { help, value, kind, labels: more }] of Object.entries(readings)) {
+        head(base, kind ?? 'gauge', help);
+        line(base, value, more);
       }
       for (const [base, [help, label]] of Object.entries(counters)) {
         head(base, 'counter', help);

@@ -51,6 +51,21 @@ const vllm: Operation[] = [
     errors: asked,
   },
   {
+    ...{ method: 'post', path: '/invocations', tag: 'OpenAI, vLLM, Azion' },
+    summary:
+      'One of the two above: a chat where there are messages, a text where there is a prompt',
+    body: z.union([chatBody, completionBody]),
+    example: { messages },
+    reply: {
+      about: 'What that route answers',
+      ...{
+        json: z.union([chatReply, completionReply]),
+        events: z.union([chatChunk, completionChunk]),
+      },
+    },
+    errors: asked,
+  },
+  {
     ...{ method: 'get', path: '/v1/models', tag: 'OpenAI, vLLM, Azion' },
     ...{ summary: 'The models', errors: [401] },
     reply: { about: 'A list of one or more', json: modelList },
@@ -69,7 +84,7 @@ const vllm: Operation[] = [
   {
     ...{ method: 'post', path: '/detokenize', tag: 'Utilities' },
     summary: 'The text of tokens',
-    ...{ body: detokenizeBody, example: { tokens: [1, 2, 3] }, errors: [401, 413, 415, 400] },
+    ...{ body: detokenizeBody, example: { tokens: [1, 2, 3] }, errors: [401, 413, 415, 400, 404] },
     reply: { about: 'Text', json: detokenizeReply },
   },
   {

@@ -6,6 +6,7 @@ import type { Calls, Compute, KvFormat } from '../abi/calls.ts';
 import { loadCore, type LoadedCore } from '../abi/load.ts';
 import type { VariantName } from '../abi/variants.ts';
 import { demoModel } from '../ai.ts';
+import { badRequest } from '../errors.ts';
 import { processorCount } from '../host.ts';
 import { parseManifest } from '../weights/manifest.ts';
 import { moverHere, placeShards } from '../weights/place.ts';
@@ -63,10 +64,19 @@ export async function bench(given: Given): Promise<number> {
   return 0;
 }
 
-async function open(
-  given: Given,
-  { prompt, steps, context, image, batch }: Sizes,
-): Promise<Opened> {
+/** Refuses what cannot fit into the model's context, before anything is loaded. */
+function checkSizes({ prompt, steps, context }: Sizes, contextMax: number): void {
+  const refuse = (what: string, tokens: number): never => {
+    const message = `${what} takes ${tokens} tokens, the model's context has ${contextMax}`;
+    throw badRequest('context_length_exceeded', message, 'context');
+  };
+  if (prompt >= contextMax) refuse(`--prompt ${prompt}`, prompt + 1);
+  if (steps > 0 && context + steps >= contextMax)
+    refuse(`--context ${context} with --new ${steps}`, context + steps + 1);
+}
+
+async function open(given: Given, sizes: Sizes): Promise<Opened> {
+  const { prompt, steps, context, image, batch } = sizes;
   const variant = given.text('variant') as VariantName | undefined;
   const compute = (given.text('compute') ?? 'fast') as Compute;
   const kv = given.text('kv') as KvFormat | undefined;
@@ -75,6 +85,7 @@ async function open(
   const start = performance.now();
   const bytes = await source.manifest();
   const manifest = parseManifest(bytes);
+  checkSizes(sizes, manifest.config.text.context);
   const revectorise = !given.flag('no-revectorise');
   const core = await loadCore({ threads, revectorise, ...(variant && { variant }) });
   const compileMs = performance.now() - start;

@@ -3,7 +3,8 @@
 import { openCache, type WeightsCache } from '../weights/cache/open.ts';
 import type { CachedModel } from '../weights/cache/library.ts';
 import { type Given, UsageError } from './arguments.ts';
-import { mib, say } from './io.ts';
+import { drawLine, mib, say } from './io.ts';
+import { stopSignal } from './stop.ts';
 
 export async function cache(given: Given): Promise<number> {
   const [action = '', model] = given.operands;
@@ -45,14 +46,11 @@ const actions: Record<string, Action> = {
   },
 
   async verify(opened, given, model) {
-    const stop = new AbortController();
-    process.once('SIGINT', () => stop.abort());
     const progress = (bytes: number, total: number): void => {
-      if (process.stderr.isTTY)
-        process.stderr.write(`\rverifying ${mib(bytes)} of ${mib(total)} MiB\x1b[K`);
+      if (process.stderr.isTTY) drawLine(`verifying ${mib(bytes)} of ${mib(total)} MiB`);
     };
-    const found = await opened.verify(model, { progress, signal: stop.signal });
-    if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
+    const found = await opened.verify(model, { progress, signal: stopSignal() });
+    if (process.stderr.isTTY) drawLine('');
     if (given.flag('json')) print(found);
     else {
       for (const { file, found: sha256 } of found.damaged)

@@ -4,7 +4,8 @@
 import { readdir, realpath } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { OcelliError } from '../errors.ts';
-import { commands, type Given } from './arguments.ts';
+import type { Given } from './arguments.ts';
+import { commands } from './commands.ts';
 import { flagsOf, readable, runConverter } from './converter.ts';
 
 export async function convert(given: Given): Promise<number> {

@@ -2,15 +2,17 @@
 // Surprise: it runs in a worker thread, since a program that computes in the main one could not be interrupted; when it
 // is, what it has written so far is removed.
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, realpath, rm } from 'node:fs/promises';
+import { readdir, realpath, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { OcelliError } from '../errors.ts';
+import { makeFolder } from '../folders.ts';
 import { packageRoot } from '../host.ts';
 import type { Command, Given } from './arguments.ts';
 import { say } from './io.ts';
 import { ownerTag, removeLeftovers } from './leftovers.ts';
+import { stopStatus } from './stop.ts';
 
 const program = 'build/wasm/convert.wasm';
 
@@ -50,7 +52,7 @@ export async function runConverter(
     throw new OcelliError(500, 'io_error', `${program} is not built; run \`npm run build\` first`);
   }
   const out = resolve(outName);
-  await mkdir(dirname(out), { recursive: true });
+  await makeFolder(dirname(out));
   const parent = await realpath(dirname(out));
   const target = join(parent, basename(out));
   const job: ConverterJob = {
@@ -70,7 +72,7 @@ export async function runConverter(
     if (entry.startsWith(own)) await rm(join(parent, entry), { recursive: true, force: true });
   }
   say('\nocelli: stopped');
-  return ended === 'SIGINT' ? 130 : 143;
+  return stopStatus(ended);
 }
 
 async function tidy(target: string, kind: 'partial' | 'old'): Promise<void> {

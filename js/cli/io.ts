@@ -71,6 +71,13 @@ export function duration(seconds: number): string {
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }
 
+/** Draws a line of a terminal anew: the first of `ways` that it is wide enough for, else the last one's beginning. */
+export function drawLine(...ways: [string, ...string[]]): void {
+  const width = (process.stderr.columns || 80) - 1; // a line that is full may wrap
+  const text = ways.find(({ length }) => length <= width) ?? (ways.at(-1) as string);
+  process.stderr.write(`\r${text.slice(0, width)}\x1b[K`);
+}
+
 /** Draws the loading of weights, at most ten times a second. */
 export function progressLine(): ProgressCallback {
   const start = performance.now();
@@ -84,14 +91,14 @@ export function progressLine(): ProgressCallback {
     if (process.stderr.isTTY && (last || now - drawn > 100)) {
       drawn = now;
       const cells = Math.round((24 * bytes) / total);
-      const bar = '#'.repeat(cells).padEnd(24, '.');
-      process.stderr.write(
-        `\rloading [${bar}] ${mib(bytes)} of ${mib(total)} MiB` +
-          (fetched > 0 && secondsLeft !== null
-            ? `, ${mib(bytesPerSecond)} MiB/s, ${duration(secondsLeft)} left\x1b[K`
-            : '') +
-          (last ? '\r\x1b[K' : ''),
-      );
+      const bar = ` [${'#'.repeat(cells).padEnd(24, '.')}]`;
+      const rate =
+        fetched > 0 && secondsLeft !== null
+          ? `, ${mib(bytesPerSecond)} MiB/s, ${duration(secondsLeft)} left`
+          : '';
+      const size = `${mib(bytes)} of ${mib(total)} MiB`;
+      drawLine(`loading${bar} ${size}${rate}`, `loading ${size}${rate}`, `loading ${size}`);
+      if (last) drawLine('');
     }
     if (last) say(`loaded ${mib(total)} MiB in ${((now - start) / 1000).toFixed(1)} s`);
   };

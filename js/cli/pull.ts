@@ -4,6 +4,7 @@ import { pull } from '../weights/pull.ts';
 import type { HeaderMap } from '../weights/download_options.ts';
 import { type Given, UsageError } from './arguments.ts';
 import { progressLine } from './io.ts';
+import { stopSignal } from './stop.ts';
 
 export async function pullCommand(given: Given): Promise<number> {
   const [url = ''] = given.operands;
@@ -12,13 +13,10 @@ export async function pullCommand(given: Given): Promise<number> {
   const sha256 = given.text('sha256');
   const parallel = given.number('parallel');
   const directory = given.text('cache');
-  const stop = new AbortController();
-  const interrupt = (): void => stop.abort();
-  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
   const pulled = await pull(url, {
     mirrors: given.texts('mirror'),
     headers: headersOf(given.texts('header')),
-    signal: stop.signal,
+    signal: stopSignal(),
     ...(sha256 !== undefined && { manifestSha256: sha256 }),
     ...(parallel !== undefined && { parallel }),
     ...(directory !== undefined && { cache: { directory } }),

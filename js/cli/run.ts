@@ -5,11 +5,13 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { AI, RunExtras } from '../ai.ts';
 import { errorObject, OcelliError } from '../errors.ts';
+import { makeFolder } from '../folders.ts';
 import type { DumpFile, EngineEvent } from '../thread/protocol.ts';
 import type { ChatBody, ChatStream, ContentPart } from '../types.ts';
 import { type Given, UsageError } from './arguments.ts';
 import { writeDump } from './dump.ts';
 import { aiOf, readText, say, talkative } from './io.ts';
+import { stopSignal } from './stop.ts';
 
 export async function runCommand(given: Given): Promise<number> {
   const request = given.text('request');
@@ -21,14 +23,15 @@ export async function runCommand(given: Given): Promise<number> {
   if (ways === 0 && given.texts('image').length === 0 && process.stdin.isTTY) {
     throw new UsageError('a PROMPT, an --image, --request or --requests is needed');
   }
+  const dump = given.text('dump');
+  // Before anything is computed: what cannot be kept should not be waited for.
+  if (dump !== undefined) await makeFolder(dump);
   const ai = aiOf(given);
-  const stop = new AbortController();
-  process.once('SIGINT', () => stop.abort());
+  const signal = stopSignal();
   try {
-    if (requests !== undefined)
-      return await runMany(ai, given, await readText(requests), stop.signal);
-    if (request !== undefined) return await runOne(ai, given, await readText(request), stop.signal);
-    return await runPrompt(ai, given, stop.signal);
+    if (requests !== undefined) return await runMany(ai, given, await readText(requests), signal);
+    if (request !== undefined) return await runOne(ai, given, await readText(request), signal);
+    return await runPrompt(ai, given, signal);
   } finally {
     await ai.close();
   }

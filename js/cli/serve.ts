@@ -9,6 +9,7 @@ import { defaultLimits } from '../../worker/limits.ts';
 import { jsonLog } from '../../worker/log.ts';
 import { parseKeys } from '../../worker/schemas.ts';
 import { type Given, UsageError } from './arguments.ts';
+import { hostIn, originIn } from './hosts.ts';
 import { adaptersIn, aiOf, progressLine, readText, say } from './io.ts';
 
 export async function serve(given: Given): Promise<number> {
@@ -26,7 +27,7 @@ export async function serve(given: Given): Promise<number> {
     waitingMax: number('waiting', defaultLimits.waitingMax),
     requestMs: number('deadline', defaultLimits.requestMs, 1000),
   };
-  const hosts = given.texts('image-host');
+  const hosts = given.texts('image-host').map((host) => hostIn(host) ?? host);
   const outboundRules = { allowPrivate: given.flag('private-images') };
   const file = given.text('store');
   const store = file === undefined ? undefined : await sqliteStore(file);
@@ -41,7 +42,7 @@ export async function serve(given: Given): Promise<number> {
     ...(imageSeconds !== undefined && { imageTimeoutMs: imageSeconds * 1000 }),
     onProgress: progressLine(),
   });
-  const origins = given.texts('origin');
+  const origins = given.texts('origin').map((origin) => originIn(origin) ?? origin);
   const worker = createWorker({
     ...{ ai, models: names, keys, limits, outboundRules },
     outbound: nodeImageFetch(outboundRules),
@@ -49,7 +50,7 @@ export async function serve(given: Given): Promise<number> {
     runtimeAdapters: given.flag('allow-adapters'),
     usdPerMillionTokens: number('price', 0),
     ...(!given.flag('quiet') && { log: jsonLog((line) => process.stdout.write(line)) }),
-    ...(origins.length > 0 && { origins }),
+    ...(origins.length > 0 && !origins.includes('*') && { origins }),
   });
   const server = await serveNode(worker, {
     host: given.text('host') ?? '127.0.0.1',

@@ -1,7 +1,8 @@
 // Owns `ocelli synth`: a container of random weights in a real model's shape, for measuring without a download. Called by
 // main.ts. Surprise: the converter makes it; this only names the folders that it may see.
 import { dirname } from 'node:path';
-import { commands, type Given, UsageError } from './arguments.ts';
+import { type Given, UsageError } from './arguments.ts';
+import { commands } from './commands.ts';
 import { flagsOf, readable, runConverter } from './converter.ts';
 
 export async function synth(given: Given): Promise<number> {

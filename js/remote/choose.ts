@@ -6,22 +6,14 @@ import { placePackage } from '../host.ts';
 import { askingFor, autoAI } from './auto.ts';
 import { remoteAI } from './remote_ai.ts';
 
-const engines: readonly unknown[] = ['local', 'remote', 'auto'];
-
 /** Throws a BadRequestError for options that cannot be. */
 export function chooseAI(options: AIOptions): AI {
+  const local = createAI(options);
   const { remote, engine = remote ? 'auto' : 'local', files } = options;
   if (files !== undefined) placePackage(files);
-  if (!engines.includes(engine)) {
-    const message = `engine must be "local", "remote" or "auto", got ${JSON.stringify(engine)}`;
-    throw badRequest('invalid_value', message, 'engine');
-  }
-  if (engine === 'local') return createAI(options);
-  const local = createAI(options);
-  if (!remote) {
-    if (engine === 'auto') return local;
+  if (engine === 'remote' && !remote)
     throw badRequest('missing_field', 'engine "remote" needs remote: { url }', 'remote');
-  }
+  if (engine === 'local' || !remote) return local;
   const elsewhere = remoteAI({ ...options, remote });
   if (engine === 'remote') return elsewhere;
   const asking = askingFor(

@@ -1,7 +1,17 @@
 // Owns what a caller says about an endpoint elsewhere, and about which engine answers. Called by choose.ts and remote_ai.ts.
 // Surprise: the endpoint may be given by its origin, its base or its whole address; the rest is made of that one.
 import { badRequest } from '../errors.ts';
-import { type HeaderMap, inRange } from '../weights/download_options.ts';
+import {
+  boolean,
+  callable,
+  checkForms,
+  type Forms,
+  headers,
+  httpUrl,
+  integer,
+  text,
+} from '../forms.ts';
+import type { HeaderMap } from '../weights/download_options.ts';
 
 export interface RemoteOptions {
   /**
@@ -81,8 +91,23 @@ export interface ReadyRemote {
   streamUsage: boolean;
 }
 
+const forms: Forms<RemoteOptions> = {
+  url: httpUrl,
+  apiKey: text,
+  headers,
+  model: text,
+  fetch: callable,
+  retries: integer(0, 100),
+  retryMs: integer(0, 60_000),
+  timeoutMs: integer(1, 86_400_000),
+  stallMs: integer(1, 86_400_000),
+  inlineImages: boolean,
+  streamUsage: boolean,
+};
+
 /** The options with defaults; throws a BadRequestError that names the first one that cannot be. */
 export function readyRemote(options: RemoteOptions, fetcher?: typeof fetch): ReadyRemote {
+  checkForms(options, forms, 'remote.');
   const { url, apiKey, model } = options;
   const chat = chatAddress(url);
   const below = (folder: string, path: string): URL => {
@@ -105,10 +130,10 @@ export function readyRemote(options: RemoteOptions, fetcher?: typeof fetch): Rea
     apiKey: apiKey ?? null,
     model: model ?? null,
     fetch: options.fetch ?? fetcher ?? globalThis.fetch,
-    retries: inRange('remote.retries', options.retries ?? 2, 0, 100),
-    retryMs: inRange('remote.retryMs', options.retryMs ?? 500, 0, 60_000),
-    timeoutMs: inRange('remote.timeoutMs', options.timeoutMs ?? 600_000, 1, 86_400_000),
-    stallMs: inRange('remote.stallMs', options.stallMs ?? 300_000, 1, 86_400_000),
+    retries: options.retries ?? 2,
+    retryMs: options.retryMs ?? 500,
+    timeoutMs: options.timeoutMs ?? 600_000,
+    stallMs: options.stallMs ?? 300_000,
     inlineImages: options.inlineImages ?? false,
     streamUsage: options.streamUsage ?? true,
   };
@@ -119,14 +144,8 @@ function chatAddress(given: string | URL): URL {
   try {
     url = new URL(given);
   } catch (error) {
-    throw wrong(
-      `remote.url must be an http(s) URL, got ${JSON.stringify(given)}`,
-      'remote.url',
-      error,
-    );
+    throw wrong(`remote.url is no URL: ${(error as Error).message}`, 'remote.url', error);
   }
-  if (!/^https?:$/.test(url.protocol))
-    throw wrong(`remote.url must be an http(s) URL, got one of ${url.protocol}`, 'remote.url');
   // fetch() refuses URLs with credentials, with a message that shows them.
   if (url.username || url.password)
     throw wrong('remote.url must not hold a user or password: use headers', 'remote.url');

@@ -4,7 +4,7 @@
 // a cancel to work within one step.
 import type { Calls, Timing } from '../abi/calls.ts';
 import { loadCore, type LoadedCore } from '../abi/load.ts';
-import { badRequest, engineCrashed, OcelliError } from '../errors.ts';
+import { badRequest, engineCrashed, inPart, OcelliError } from '../errors.ts';
 import { clockMs, giveWay, pause } from '../host.ts';
 import { parseManifest } from '../weights/manifest.ts';
 import { moverHere, placeShards } from '../weights/place.ts';
@@ -32,8 +32,8 @@ interface Running {
 export type CoreLoader = (options: EngineOptions) => Promise<LoadedCore>;
 
 /**
- * Opens an engine here: as soon as its tokenizer is there, the other weights follow. `signal` ends the opening, with its
- * reason. `load` is for tests.
+ * Opens an engine here: as soon as its tokenizer is there, the other weights follow. Until then another manifest is tried
+ * where this one may be wrong. `signal` ends the opening, with its reason. `load` is for tests.
  */
 export async function openEngine(
   options: EngineOptions,
@@ -42,12 +42,39 @@ export async function openEngine(
   load: CoreLoader = loadCore,
   signal?: AbortSignal,
 ): Promise<Engine> {
+  let manifest = (): Promise<Uint8Array> => source.manifest(signal);
+  try {
+    for (;;) {
+      try {
+        return await openOnce(options, manifest, source, progress, load, signal);
+      } catch (error) {
+        if (signal?.aborted) throw error;
+        const other = await source.otherManifest?.(error, signal);
+        if (!other) throw error;
+        manifest = async () => other;
+      }
+    }
+  } catch (error) {
+    await source.close?.();
+    throw error;
+  }
+}
+
+/** The engine, with this manifest. */
+async function openOnce(
+  options: EngineOptions,
+  askManifest: () => Promise<Uint8Array>,
+  source: ShardSource,
+  progress: ProgressCallback | undefined,
+  load: CoreLoader,
+  signal: AbortSignal | undefined,
+): Promise<Engine> {
   // The module is compiled and tested while the manifest is on its way.
   const loading = load(options);
   loading.catch(() => undefined); // awaited below, after the manifest
   let core: LoadedCore | undefined;
   try {
-    const bytes = await source.manifest(signal);
+    const bytes = await askManifest();
     signal?.throwIfAborted();
     const manifest = parseManifest(bytes);
     core = await loading;
@@ -85,7 +112,6 @@ export async function openEngine(
     }
     return engine;
   } catch (error) {
-    await source.close?.();
     if (core) await core.stop();
     else
       void loading.then(
@@ -326,13 +352,22 @@ function engineOf(
     }
   };
 
+  const putImage = (image: Uint8Array, path: string): number => {
+    try {
+      return calls.mediaPut(handle, image);
+    } catch (error) {
+      throw inPart(error, path);
+    }
+  };
+
   const open = (request: CoreRequest, sink: EventSink): number => {
     const media: number[] = [];
     const drop = (): void => {
       for (const one of media.splice(0)) calls.mediaDrop(handle, one);
     };
     try {
-      for (const image of request.images) media.push(calls.mediaPut(handle, image));
+      for (const [i, image] of request.images.entries())
+        media.push(putImage(image, request.imagePaths[i] ?? 'an image'));
       let body = request.body[0] ?? '';
       for (const [i, one] of media.entries()) body += one + (request.body[i + 1] ?? '');
       const opened = calls.requestOpen(handle, body);

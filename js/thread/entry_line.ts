@@ -6,7 +6,7 @@ import type { Line } from './protocol.ts';
 import type { Alive } from './worker.ts';
 
 interface WorkerScope {
-  postMessage?: (message: unknown, transfer?: Transferable[]) => void;
+  postMessage?: (message: unknown) => void;
   addEventListener(type: 'message', handler: (event: MessageEvent) => void): void;
 }
 
@@ -27,7 +27,7 @@ export function listenInWorker<Out, In>(
   const scope = globalThis as unknown as WorkerScope;
   if (!isNode) {
     serve({
-      post: (message, transfer = []) => scope.postMessage?.(message, transfer),
+      post: (message) => scope.postMessage?.(message),
       listen: (handler) => scope.addEventListener('message', (event) => handler(event.data as In)),
     });
     showLife(scope);
@@ -35,7 +35,7 @@ export function listenInWorker<Out, In>(
   }
   return nodeModule('node:worker_threads').then(({ parentPort }) =>
     serve({
-      post: (message, transfer = []) => parentPort?.postMessage(message, transfer as never[]),
+      post: (message) => parentPort?.postMessage(message),
       listen: (handler) => void parentPort?.on('message', handler),
     }),
   );

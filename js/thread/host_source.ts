@@ -1,8 +1,8 @@
 // Owns sending the bytes of a caller's own ShardSource into the thread: hostSource() asks there, provide() answers here.
 // Called by serve.ts and client.ts. Surprise: pieces are copied across, not transferred, since the caller may keep them,
 // and only as many as are asked for: the thread may be computing for long.
-import { fromPlain, OcelliError, toPlain } from '../errors.ts';
-import { pieceBytes, shardFile, type ShardSource } from '../weights/source.ts';
+import { fromPlain, OcelliError, type PlainError, toPlain } from '../errors.ts';
+import { pieceBytes, shardFile, type ShardInfo, type ShardSource } from '../weights/source.ts';
 import type { FromThread, Line, ToThread } from './protocol.ts';
 
 /** A source whose bytes the other side sends: for callers that bring their own ShardSource. */
@@ -16,10 +16,11 @@ export function hostSource(line: Line<FromThread, ToThread>): {
   let last = 0;
   const ask = (
     index: number,
-    info: Parameters<ShardSource['shard']>[1] | null,
+    info: ShardInfo | null,
+    doubt?: PlainError,
   ): ReadableStream<Uint8Array> => {
     const id = ++last;
-    line.post({ type: 'need', id, index, info });
+    line.post({ type: 'need', id, index, info, ...(doubt && { doubt }) });
     return new ReadableStream<Uint8Array>({
       start: (controller) => void open.set(id, controller),
       pull: () => line.post({ type: 'more', id }),
@@ -29,9 +30,15 @@ export function hostSource(line: Line<FromThread, ToThread>): {
       },
     });
   };
+  const manifest = async (doubt?: PlainError): Promise<Uint8Array> =>
+    new Uint8Array(await new Response(ask(-1, null, doubt)).arrayBuffer());
   return {
     source: {
-      manifest: async () => new Uint8Array(await new Response(ask(-1, null)).arrayBuffer()),
+      manifest: () => manifest(),
+      async otherManifest(error) {
+        const other = await manifest(toPlain(error));
+        return other.length > 0 ? other : null;
+      },
       shard: async (index, info) => ask(index, info),
       get parallel() {
         return parallel;
@@ -75,9 +82,14 @@ export function provide(
     want.pieces--;
     line.post({ type: 'piece', id, bytes: piece });
   };
-  const answer = async ({ id, index, info }: FromThread & { type: 'need' }): Promise<void> => {
+  const manifest = async (doubt: PlainError | undefined): Promise<Uint8Array> => {
+    if (!doubt) return await source.manifest();
+    return (await source.otherManifest?.(fromPlain(doubt))) ?? new Uint8Array(0);
+  };
+  const answer = async (need: FromThread & { type: 'need' }): Promise<void> => {
+    const { id, index, info } = need;
     try {
-      const data = info ? await source.shard(index, info) : await source.manifest();
+      const data = info ? await source.shard(index, info) : await manifest(need.doubt);
       if (data instanceof Uint8Array) {
         for (let at = 0; at < data.length; at += pieceBytes)
           await send(id, data.subarray(at, at + pieceBytes));

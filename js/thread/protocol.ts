@@ -13,6 +13,8 @@ export interface CoreRequest {
   /** images.length + 1 pieces of the request's JSON; between them go the media handles. */
   body: string[];
   images: Uint8Array[];
+  /** Where each of them stands in the body, for errors: "messages[0].content[1]". */
+  imagePaths: string[];
   /** Whether an event "dump" is wanted before "done". */
   dump: boolean;
 }
@@ -60,10 +62,13 @@ export interface Engine {
   close(): Promise<void>;
 }
 
+/** A WebAssembly.Module; without that name, which TypeScript knows from the DOM's types only. */
+export type CompiledModule = object;
+
 /** How an engine is opened; crosses a thread as it is. */
 export interface EngineOptions {
   variant?: VariantName;
-  wasm?: WebAssembly.Module;
+  wasm?: CompiledModule;
   threads: number;
   revectorise?: boolean;
   open: Omit<OpenOptions, 'threads'>;
@@ -108,8 +113,11 @@ export type FromThread =
   | { type: 'reply'; id: number; value: unknown }
   | { type: 'refused'; id: number; error: PlainError; death: PlainError | null }
   | { type: 'events'; events: { id: number; event: EngineEvent }[]; death: PlainError | null }
-  /** Asks for a shard, or for the manifest when info is null; pieces and an end come back under this id. */
-  | { type: 'need'; id: number; index: number; info: ShardInfo | null }
+  /**
+   * Asks for a shard, or for the manifest when info is null: with `doubt` another one, of no bytes where there is none. Pieces
+   * and an end come back under this id.
+   */
+  | { type: 'need'; id: number; index: number; info: ShardInfo | null; doubt?: PlainError }
   | { type: 'released' }
   /** What a shard was worth; "settled" answers. */
   | { type: 'settle'; id: number; index: number; info: ShardInfo; good: boolean }
@@ -118,6 +126,6 @@ export type FromThread =
 
 /** Either end of the line between two threads. */
 export interface Line<Out, In> {
-  post(message: Out, transfer?: Transferable[]): void;
+  post(message: Out): void;
   listen(handler: (message: In) => void): void;
 }

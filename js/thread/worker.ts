@@ -1,5 +1,6 @@
 // Owns starting a worker and the line to it: browsers', or that of node:worker_threads. Called by client.ts and loader.ts.
 // Surprise: Deno and Bun have both, and get Node's: only that one can be let go, so that a program ends when it is done.
+import { OcelliError } from '../errors.ts';
 import { isNode, nodeModule } from '../host.ts';
 import type { Line } from './protocol.ts';
 
@@ -38,6 +39,14 @@ export async function workersExist(): Promise<boolean> {
  */
 const lingerMs = 100;
 
+/** The script is not where this program looks for it: bundled into one file, it does not know its package any more. */
+function notThere(script: URL, cause?: unknown): OcelliError {
+  const message =
+    `the script of its thread cannot be loaded from ${script.href}; in a bundled program ` +
+    "`files` has to say where the package's folders build and models lie";
+  return new OcelliError(500, 'io_error', message, 'files', cause);
+}
+
 /** A worker that runs `script`. */
 export async function startWorker<Out, In>(
   script: URL,
@@ -45,17 +54,26 @@ export async function startWorker<Out, In>(
 ): Promise<WorkerLine<Out, In>> {
   const Web = webWorker();
   if (Web) {
-    const worker = new Web(script, { type: 'module', name });
+    let worker: Worker;
+    try {
+      worker = new Web(script, { type: 'module', name });
+    } catch (error) {
+      throw notThere(script, error); // of another origin
+    }
+    let spoke = false;
     const ending = new AbortController();
     const { signal } = ending;
     const onMessage = (handler: (data: unknown) => void): void =>
-      worker.addEventListener('message', (event) => handler(event.data));
+      worker.addEventListener('message', (event) => {
+        spoke = true;
+        handler(event.data);
+      });
     return {
-      post: (message, transfer = []) => worker.postMessage(message, transfer),
+      post: (message) => worker.postMessage(message),
       listen: (handler) => onMessage((data) => void (isAlive(data) || handler(data as In))),
       onFailure(handler) {
-        worker.addEventListener('error', (event) =>
-          handler(new Error(event.message || 'its worker failed to start')),
+        worker.addEventListener('error', ({ message }) =>
+          handler(message || spoke ? new Error(message || 'its worker failed') : notThere(script)),
         );
         onMessage((data) => {
           if (!isAlive(data)) return;
@@ -76,10 +94,12 @@ export async function startWorker<Out, In>(
   // Not the process's own arguments: some, such as --input-type, are refused for a script in a file.
   const worker = new threads.Worker(script, { name, execArgv: [] });
   return {
-    post: (message, transfer = []) => worker.postMessage(message, transfer as never[]),
+    post: (message) => worker.postMessage(message),
     listen: (handler) => void worker.on('message', handler),
     onFailure(handler) {
-      worker.on('error', handler);
+      worker.on('error', (error: NodeJS.ErrnoException) =>
+        handler(/MODULE_NOT_FOUND$/.test(error.code ?? '') ? notThere(script, error) : error),
+      );
       worker.on('exit', (code) => handler(new Error(`its thread ended with exit code ${code}`)));
     },
     hold: (alive) => (alive ? worker.ref() : worker.unref()),

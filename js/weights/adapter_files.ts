@@ -84,7 +84,14 @@ async function overNetwork(
   const ready = { ...readyOptions({ ...options, mirrors: [] }), manifestSha256: undefined };
   const cache = await openAdapterCache(folder, options.cache, signal);
   const { ownCache } = cache;
-  const network = { mirrors: [folder], fetch: fetcher, options: ready, requests: 0, ownCache };
+  const network: Network = {
+    mirrors: [folder],
+    fetch: fetcher,
+    options: ready,
+    first: 0,
+    requests: 0,
+    ownCache,
+  };
   try {
     const known = {
       [configFile]: await cache.known(configFile, pins[configFile]),

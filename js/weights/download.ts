@@ -2,14 +2,17 @@
 // becomes of them. Made by source.ts. Surprise: two threads may each have one for the same model: the engine's asks for the
 // manifest, the one that reads weights for shards; they meet in the cache only.
 import { OcelliError } from '../errors.ts';
-import { careful, type Library, openLibrary } from './cache/library.ts';
+import { Aborts } from './aborts.ts';
+import { careful, type Library, type ModelRecord, openLibrary } from './cache/library.ts';
 import { PartialShard } from './cache/partial.ts';
 import type { StoredFile } from './cache/store.ts';
-import { fetchManifest } from './download_manifest.ts';
+import { type FetchedManifest, manifestsOf } from './download_manifest.ts';
 import { readyOptions, type SourceOptions } from './download_options.ts';
 import { DownloadReader } from './download_reader.ts';
 import type { Network } from './download_request.ts';
+import { leaveMirror, mirrorsFrom } from './download_retry.ts';
 import { budgetTooSmall, cacheFull, reasonOf, shownUrl } from './failures.ts';
+import { sha256Hex } from './hash.ts';
 import { parseManifest } from './manifest.ts';
 import { DamagedShard } from './settle.ts';
 import type { Fetcher } from './socket_fetch.ts';
@@ -24,6 +27,7 @@ import {
 /** A source with what `ocelli pull` wants to know. */
 export interface DownloadSource extends ShardSource {
   settle(index: number, info: ShardInfo, good: boolean): Promise<boolean>;
+  otherManifest(error: unknown, signal?: AbortSignal): Promise<Uint8Array | null>;
   close(): Promise<void>;
   /** What is kept where; null without a cache. */
   library(): Promise<Library | null>;
@@ -62,18 +66,21 @@ export function downloadSource(
     mirrors,
     fetch: fetcher,
     options: ready,
+    first: 0,
     requests: 0,
     ownCache: false,
   };
   /** Shards that have been handed out, until it is known what they are worth. */
   const open = new Map<number, HandedOut>();
-  const rejections = new Map<number, number>();
+  /** By shard: how often its bytes were wrong, and whose were the first of them. */
+  const rejections = new Map<number, { times: number; mirror: number }>();
   /** For one shard there was no room; there may be for others. */
   let noRoom: OcelliError | null = null;
   let missing: readonly ShardInfo[] | null = null;
   let closing: Promise<void> | undefined;
-  /** What is being let go at this moment. */
-  const leaving = new Set<Promise<void>>();
+  /** What is being handed out, settled or let go at this moment. */
+  const underWay = new Set<Promise<unknown>>();
+  const claims = new Set<Aborts>();
 
   let opening: Promise<Library | null> | undefined;
   const library = (): Promise<Library | null> =>
@@ -82,6 +89,7 @@ export function downloadSource(
       return found;
     }));
 
+  const manifests = manifestsOf(network);
   const cache = careful(library);
   const cached = cache.try;
 
@@ -96,76 +104,132 @@ export function downloadSource(
 
     async manifest(signal) {
       const known = await cached(null, (found) => found.record(url));
-      const { bytes, etag } = await fetchManifest(network, known, signal);
-      const { shards } = parseManifest(bytes);
-      missing = await cached(shards, (found) => found.missing(shards));
-      checkBudget(missing, network);
-      await cached(undefined, async (found) => {
-        await found.hold(url);
-        await found.keep({ url, etag, manifest: new TextDecoder().decode(bytes) });
-        if (missing && missing.length > 0) await found.makeRoom(url, missing);
-      });
-      return bytes;
+      const fetched = await manifests.first(known, signal);
+      await begin(fetched, known);
+      return fetched.bytes;
+    },
+    async otherManifest(error, signal) {
+      const fetched = await manifests.other(error, signal);
+      if (!fetched) return null;
+      closing = undefined;
+      rejections.clear();
+      await begin(fetched, await cached(null, (found) => found.record(url)));
+      return fetched.bytes;
     },
 
     async open(index, info, signal) {
-      await letGo(index);
-      const there = await cached(null, (found) => found.shard(info));
-      if (there) return await hold(index, info, storedReader(there, info), () => null);
-      const claimed = await cached<PartialShard | StoredFile | null>(null, async (found) => {
-        const lacking = await found.makeRoom(url, [info]);
-        if (lacking === 0) return await found.claim(info, signal);
-        noRoom ??= cacheFull(found.where, `${shardFile(info)}: ${lacking} more bytes are needed`);
-        return null;
-      });
-      if (claimed && !(claimed instanceof PartialShard))
-        return await hold(index, info, storedReader(claimed, info), () => null);
-      const reader = new DownloadReader(
-        {
-          network,
-          info,
-          partial: claimed,
-          first: (rejections.get(index) ?? 0) % mirrors.length,
-          makeRoom: () => cached(false, async (found) => (await found.makeRoom(url, [info])) === 0),
-          cacheLost: cache.lost,
-        },
-        signal,
-      );
-      return await hold(index, info, reader, () => reader.partial);
+      if (closing) throw closed();
+      return await awaited(openShard(index, info, signal));
     },
     shard: async (index, info, signal) =>
       streamOf(await (source.open as NonNullable<ShardSource['open']>)(index, info, signal)),
 
-    async settle(index, info, good) {
-      const one = open.get(index);
-      open.delete(index);
-      const partial = one?.partial() ?? null;
-      if (good) {
-        if (cache.error) await partial?.leave();
-        else await cached(undefined, async () => partial?.commit());
-        return false;
-      }
-      if (!one) return false; // it never came, and that was the reason
-      if (partial) await partial.discard().catch(() => undefined);
-      await cached(undefined, (found) => found.discard(info));
-      if (!(one.reader instanceof DownloadReader)) return true; // the cache was damaged
-      const times = (rejections.get(index) ?? 0) + 1;
-      rejections.set(index, times);
-      const again = times <= Math.max(againLeast, mirrors.length);
-      if (!again) await doubt();
-      return again;
-    },
+    settle: (index, info, good) => awaited(settleShard(index, info, good)),
 
     close: () => (closing ??= close()),
   };
 
+  /** With this manifest; `known`: what the cache has of the model. */
+  async function begin(fetched: FetchedManifest, known: ModelRecord | null): Promise<void> {
+    const { bytes, etag, redirected } = fetched;
+    const { shards } = parseManifest(bytes);
+    missing = await cached(shards, (found) => found.missing(shards));
+    checkBudget(missing, network, redirected ? 2 : 1);
+    await cached(undefined, async (found) => {
+      await found.hold(url);
+      const hash = await sha256Hex(bytes);
+      // One whose shards are all there is right after all.
+      const doubted = known?.doubted?.filter((one) => one !== hash || missing?.length !== 0);
+      const record = { url, etag, manifest: new TextDecoder().decode(bytes) };
+      await found.keep({ ...record, ...(doubted && { doubted }) });
+      if (missing && missing.length > 0) await found.makeRoom(url, missing);
+    });
+  }
+
+  async function openShard(
+    index: number,
+    info: ShardInfo,
+    signal: AbortSignal | undefined,
+  ): Promise<ShardReader> {
+    await letGo(index);
+    const there = await cached(null, (found) => found.shard(info));
+    if (there) return await hold(index, info, storedReader(there, info), () => null);
+    const claimed = await cached<PartialShard | StoredFile | null>(null, async (found) => {
+      const lacking = await found.makeRoom(url, [info]);
+      if (lacking === 0) return await claim(found, info, signal);
+      noRoom ??= cacheFull(found.where, `${shardFile(info)}: ${lacking} more bytes are needed`);
+      return null;
+    });
+    if (claimed && !(claimed instanceof PartialShard))
+      return await hold(index, info, storedReader(claimed, info), () => null);
+    const wrong = rejections.get(index);
+    const reader = new DownloadReader(
+      {
+        network,
+        info,
+        partial: claimed,
+        mirrors: wrong && mirrorsFrom(network, wrong.mirror + 1),
+        makeRoom: () => cached(false, async (found) => (await found.makeRoom(url, [info])) === 0),
+        cacheLost: cache.lost,
+      },
+      signal,
+    );
+    return await hold(index, info, reader, () => reader.partial);
+  }
+
+  /** Closing waits for it. */
+  async function awaited<T>(work: Promise<T>): Promise<T> {
+    underWay.add(work);
+    return await work.finally(() => underWay.delete(work));
+  }
+
+  async function settleShard(index: number, info: ShardInfo, good: boolean): Promise<boolean> {
+    const one = open.get(index);
+    open.delete(index);
+    const partial = one?.partial() ?? null;
+    if (good) {
+      if (cache.error) await partial?.leave();
+      else await cached(undefined, async () => partial?.commit());
+      return false;
+    }
+    if (!one) return false; // it never came, and that was the reason
+    if (partial) await partial.discard().catch(() => undefined);
+    await cached(undefined, (found) => found.discard(info));
+    if (!(one.reader instanceof DownloadReader)) return true; // the cache was damaged
+    const { mirror } = one.reader;
+    leaveMirror(network, mirror);
+    const times = (rejections.get(index)?.times ?? 0) + 1;
+    rejections.set(index, { times, mirror });
+    const again = times <= Math.max(againLeast, mirrors.length);
+    if (!again) await doubt();
+    return again;
+  }
+
+  /** May wait for who else fetches it: until this source is closed. */
+  async function claim(
+    found: Library,
+    info: ShardInfo,
+    signal: AbortSignal | undefined,
+  ): Promise<PartialShard | StoredFile> {
+    if (closing) throw closed();
+    const mine = new Aborts(signal);
+    claims.add(mine);
+    try {
+      return await mine.within((own) => found.claim(info, own));
+    } finally {
+      mine.end();
+      claims.delete(mine);
+    }
+  }
+
   const close = async (): Promise<void> => {
     for (const index of open.keys()) void letGo(index);
-    await Promise.all(leaving);
+    for (const one of claims) one.abort(closed());
+    await Promise.allSettled(underWay); // what is still handed out is given up at once
     await cached(undefined, (found) => found.release()).catch(() => undefined);
   };
 
-  /** What the cache knows of the model may be wrong. */
+  /** The manifest may be what is wrong. */
   const doubt = (): Promise<void> => cached(undefined, (found) => found.doubt(url));
 
   /** A reader that was handed out and is of no use any more: what has come of it stays in the cache. */
@@ -174,10 +238,7 @@ export function downloadSource(
     if (!one) return;
     open.delete(index);
     const left = one.reader.close().then(() => one.partial()?.leave());
-    const ended = left.catch(() => undefined);
-    leaving.add(ended);
-    await ended;
-    leaving.delete(ended);
+    await awaited(left.catch(() => undefined));
   }
 
   /** Hands a reader out. Closed before its end, or failed, it leaves what it has. */
@@ -222,6 +283,8 @@ export function downloadSource(
   return source;
 }
 
+const closed = (): Error => new Error('the source of the weights is closed');
+
 /** A cached shard from its beginning. */
 function storedReader(file: StoredFile, info: ShardInfo): ShardReader {
   let at = 0;
@@ -243,11 +306,16 @@ function storedReader(file: StoredFile, info: ShardInfo): ShardReader {
 }
 
 /** Before the first shard is fetched: whether there are requests enough for all that are missing. */
-function checkBudget(missing: readonly ShardInfo[], { options, requests }: Network): void {
+function checkBudget(
+  missing: readonly ShardInfo[],
+  { options, requests }: Network,
+  perShard: number,
+): void {
   const { requestsMax } = options;
-  const needed = requests + missing.length;
+  const needed = requests + perShard * missing.length;
   if (needed <= requestsMax) return;
   const bytes = missing.reduce((sum, info) => sum + info.bytes, 0);
-  const shardMib = Math.ceil(bytes / 2 ** 20 / Math.max(1, requestsMax - requests - 1));
+  const shards = Math.floor((requestsMax - requests) / perShard);
+  const shardMib = Math.ceil(bytes / 2 ** 20 / Math.max(1, shards - 1));
   throw budgetTooSmall(needed, requestsMax, missing.length, shardMib);
 }

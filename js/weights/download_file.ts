@@ -55,10 +55,9 @@ export async function fetchFile(
   { bytesMax, known: kept = null, keeping = null }: FetchOptions,
   signal?: AbortSignal,
 ): Promise<FetchedFile> {
-  const { attempts, retryMs, stallMs } = network.options;
+  const { attempts, stallMs } = network.options;
   const where = (mirror: number): string => shownUrl(urlOf(network, file, mirror));
-  const triesOf = (often: number): Tries =>
-    new Tries(file, network.mirrors.length, { attempts: often, retryMs }, where);
+  const triesOf = (often: number): Tries => new Tries(network, file, where, { attempts: often });
   let known = kept;
   let tries = triesOf(known ? 1 : attempts);
   let partial = keeping?.partial ?? null;

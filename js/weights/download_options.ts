@@ -1,7 +1,16 @@
 // Owns how a model is fetched: the caller's options, their checks and their defaults. Called by download.ts, ai.ts and the
 // command. Surprise: options without functions can cross into the thread that reads weights, which is the faster way.
-import { badRequest } from '../errors.ts';
-import type { CacheChoice } from './cache/choose.ts';
+import {
+  checkForms,
+  type Forms,
+  headers,
+  hexDigits,
+  httpUrl,
+  integer,
+  listOf,
+  oneOf,
+} from '../forms.ts';
+import { type CacheChoice, cacheForm } from './cache/choose.ts';
 import { platformLimits } from './platform.ts';
 
 export type HeaderMap = Record<string, string>;
@@ -14,7 +23,7 @@ export interface DownloadOptions {
   /** Sent with every request; a function is asked before each one, with its URL. */
   headers?: HeaderMap | ((url: string) => HeaderMap | Promise<HeaderMap>);
   /** As fetch() has it. */
-  credentials?: RequestCredentials;
+  credentials?: 'omit' | 'same-origin' | 'include';
   /** Shards on their way at a time, 1 to 32; 6 by default. */
   parallel?: number;
   /** Requests in all; 50 by default in edge isolates, elsewhere without limit. */
@@ -53,35 +62,36 @@ export function plainOptions(options: SourceOptions): PlainSourceOptions | null 
 export type ReadyOptions = Required<Omit<DownloadOptions, 'manifestSha256' | 'credentials'>> &
   Pick<DownloadOptions, 'manifestSha256' | 'credentials'>;
 
-/** The options with defaults; throws an OcelliError that names the first one out of range. */
-export function readyOptions(options: DownloadOptions): ReadyOptions {
+const forms: Forms<DownloadOptions> = {
+  mirrors: listOf(httpUrl),
+  manifestSha256: hexDigits(64),
+  headers,
+  credentials: oneOf('omit', 'same-origin', 'include'),
+  parallel: integer(1, 32),
+  requestsMax: integer(1),
+  attempts: integer(1, 100),
+  stallMs: integer(1, 3_600_000),
+  retryMs: integer(0, 60_000),
+};
+
+/** Throws a BadRequestError for the first option that cannot be; `where` is put before its name. */
+export function checkDownload(options: DownloadOptions, where = ''): void {
+  checkForms(options, forms, where);
+}
+
+/** The options with defaults; throws a BadRequestError for the first one that cannot be. */
+export function readyOptions(options: SourceOptions): ReadyOptions {
+  checkForms<SourceOptions>(options, { ...forms, cache: cacheForm });
   const { parallel, requestsMax } = platformLimits();
-  const ready: ReadyOptions = {
+  return {
     mirrors: options.mirrors ?? [],
     manifestSha256: options.manifestSha256?.toLowerCase(),
     headers: options.headers ?? {},
     credentials: options.credentials,
-    parallel: inRange('parallel', options.parallel ?? parallel, 1, 32),
-    requestsMax: inRange('requestsMax', options.requestsMax ?? requestsMax, 1, Infinity),
-    attempts: inRange('attempts', options.attempts ?? 6, 1, 100),
-    stallMs: inRange('stallMs', options.stallMs ?? 30_000, 1, 3_600_000),
-    retryMs: inRange('retryMs', options.retryMs ?? 500, 0, 60_000),
+    parallel: options.parallel ?? parallel,
+    requestsMax: options.requestsMax ?? requestsMax,
+    attempts: options.attempts ?? 6,
+    stallMs: options.stallMs ?? 30_000,
+    retryMs: options.retryMs ?? 500,
   };
-  const { manifestSha256: pin } = ready;
-  if (pin !== undefined && !/^[0-9a-f]{64}$/.test(pin))
-    throw wrong('manifestSha256', options.manifestSha256, '64 hex digits');
-  for (const mirror of ready.mirrors)
-    if (!/^https?:\/\//i.test(String(mirror))) throw wrong('mirrors', mirror, 'http(s) URLs');
-  return ready;
-}
-
-/** `value`, or a BadRequestError when it is no integer from `least` to `most`. */
-export function inRange(name: string, value: number, least: number, most: number): number {
-  const whole = Number.isInteger(value) || value === Infinity;
-  if (whole && value >= least && value <= most) return value;
-  throw wrong(name, value, `an integer from ${least} to ${most}`);
-}
-
-function wrong(name: string, value: unknown, must: string) {
-  return badRequest('invalid_value', `${name} is ${String(value)}; it must be ${must}`, name);
 }

@@ -21,8 +21,8 @@ export interface ReaderOptions {
   info: ShardInfo;
   /** What is in the cache so far and takes the rest; null when nothing is kept. */
   partial: PartialShard | null;
-  /** The mirror that is asked first. */
-  first: number;
+  /** The mirrors in the order in which they are asked; the network's by default. */
+  mirrors?: readonly number[] | undefined;
   /** When the cache has no room: resolves to whether some has been made. */
   makeRoom(): Promise<boolean>;
   /** The cache cannot be used any more; the reader goes on without. */
@@ -47,26 +47,27 @@ export class DownloadReader implements ShardReader {
   /** How far the network has been read: #at, or the end of #piece. */
   #come: number;
   #fetched = 0;
+  #began: number | undefined;
   partial: PartialShard | null;
 
   constructor(options: ReaderOptions, signal?: AbortSignal) {
-    const { network, info, partial, first } = options;
+    const { network, info, partial, mirrors } = options;
     this.#options = options;
     this.#file = shardFile(info);
     this.#bytes = info.bytes;
     this.partial = partial;
     this.#come = partial?.before ?? 0;
-    const { attempts, retryMs } = network.options;
-    this.#tries = new Tries(
-      this.#file,
-      network.mirrors.length,
-      { attempts, retryMs, first },
-      (mirror) => failures.shownUrl(urlOf(network, this.#file, mirror)),
-    );
+    const where = (mirror: number): string => failures.shownUrl(urlOf(network, this.#file, mirror));
+    this.#tries = new Tries(network, this.#file, where, { mirrors });
     const abort = (): void => this.#stop.abort(signal?.reason);
     signal?.addEventListener('abort', abort);
     this.#forget = () => signal?.removeEventListener('abort', abort);
     if (signal?.aborted) abort();
+  }
+
+  /** Where the first bytes came from: others may have gone on, so that one of them has its turn next, whoever was wrong. */
+  get mirror(): number {
+    return this.#began ?? this.#tries.mirror;
   }
 
   /** Bytes that came over the network. */
@@ -126,6 +127,7 @@ export class DownloadReader implements ShardReader {
       let piece = straight ? place.subarray(0, await straight(place)) : await answer.next();
       signal.throwIfAborted();
       if (!piece?.length) throw new Failure(this.#cutOff());
+      this.#began ??= this.#tries.mirror;
       this.#fetched += piece.length;
       const skipped = Math.min(this.#skip, piece.length);
       this.#skip -= skipped;

@@ -16,7 +16,9 @@ export interface Network {
   mirrors: readonly URL[];
   fetch: Fetcher;
   options: ReadyOptions;
-  /** Requests made so far. */
+  /** The mirror that is asked first for the next file. */
+  first: number;
+  /** Requests made so far, those that servers sent on elsewhere twice. */
   requests: number;
   /** Whether the host's own HTTP cache should stay out of it, since ours keeps the bytes. */
   ownCache: boolean;
@@ -56,6 +58,8 @@ export interface Answer {
   length: number | null;
   /** What is there is still right, no bytes come. */
   unchanged: boolean;
+  /** It came from elsewhere: that took another request. */
+  redirected: boolean;
   cancel(): void;
 }
 
@@ -137,6 +141,8 @@ export async function ask(
       ...(network.ownCache && { cache: 'no-store' as const }),
     }),
   );
+  const { redirected = false } = response;
+  if (redirected) network.requests++;
   let skip: number;
   try {
     skip = firstByte(response, wanted, where);
@@ -155,6 +161,7 @@ export async function ask(
     length: lengthOf(response.headers),
     origin: etag && !etag.startsWith('W/') ? { url: where, etag } : null,
     unchanged: response.status === 304,
+    redirected,
     read,
     async next() {
       if (read) {

@@ -1,7 +1,8 @@
 // Owns when a request is tried again and where: the mirrors in turn, then a pause that grows. Called by download_reader.ts
 // and download.ts. Surprise: a new byte makes all earlier failures count for nothing, so a connection that always breaks
-// still brings a model home, while one that brings nothing is given up soon.
+// still brings a model home, while one that brings nothing is given up soon. What failed one file is asked last for the next.
 import type { OcelliError } from '../errors.ts';
+import type { Network } from './download_request.ts';
 import { askedToWait, gaveUp } from './failures.ts';
 
 /** No pause is longer, whatever a server asks for. */
@@ -32,29 +33,45 @@ export function retryAfterMs(header: string | null, now: number = Date.now()): n
   return Number.isNaN(date) ? 0 : Math.max(0, date - now);
 }
 
+/** Another mirror than this one is asked first from now on. */
+export function leaveMirror(network: Network, mirror: number): void {
+  if (network.first === mirror) network.first = (mirror + 1) % network.mirrors.length;
+}
+
+export interface TriesOptions {
+  attempts?: number;
+  /** Who is asked, in this order; by default all, beginning with the network's first. */
+  mirrors?: readonly number[] | undefined;
+}
+
+/** All mirrors in turn, `first` before the others. */
+export function mirrorsFrom({ mirrors }: Network, first: number): number[] {
+  return mirrors.map((_, n) => (first + n) % mirrors.length);
+}
+
 /** Which mirror is asked for one file, and how often. */
 export class Tries {
+  readonly #network: Network;
   readonly #file: string;
   readonly #attempts: number;
-  readonly #retryMs: number;
   readonly #where: (mirror: number) => string;
   readonly #live: number[];
   #turn = 0;
   #failures = 0;
   #waitMs = 0;
 
+  /** `where`: a mirror's URL of the file, to be shown. */
   constructor(
+    network: Network,
     file: string,
-    mirrors: number,
-    options: { attempts: number; retryMs: number; first?: number },
     where: (mirror: number) => string,
+    { attempts = network.options.attempts, mirrors }: TriesOptions = {},
   ) {
+    this.#network = network;
     this.#file = file;
-    this.#attempts = options.attempts;
-    this.#retryMs = options.retryMs;
     this.#where = where;
-    const first = options.first ?? 0;
-    this.#live = Array.from({ length: mirrors }, (_, n) => (first + n) % mirrors);
+    this.#attempts = attempts;
+    this.#live = [...(mirrors ?? mirrorsFrom(network, network.first))];
   }
 
   /** The mirror to ask now. */
@@ -71,6 +88,7 @@ export class Tries {
   /** Goes on to the next mirror, after a pause when all had their turn; rejects when it is given up. */
   async failed(failure: Failure, signal?: AbortSignal): Promise<void> {
     const { error, permanent, waitMs } = failure;
+    leaveMirror(this.#network, this.mirror);
     if (permanent) {
       this.#live.splice(this.#turn % this.#live.length, 1);
       if (this.#live.length === 0) throw error;
@@ -86,7 +104,8 @@ export class Tries {
     if (this.#waitMs > pauseMsMax)
       throw askedToWait(this.#file, this.#where(asked), this.#waitMs / 1000);
     const round = this.#failures / this.#live.length - 1;
-    const jitter = Math.random() * Math.min(backoffMsMax, this.#retryMs * 2 ** round);
+    const jitter =
+      Math.random() * Math.min(backoffMsMax, this.#network.options.retryMs * 2 ** round);
     await pause(this.#waitMs + jitter, signal);
     this.#waitMs = 0;
   }

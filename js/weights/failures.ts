@@ -150,7 +150,7 @@ export const budgetTooSmall = (
     507,
     'request_budget_exceeded',
     `${shards} shards are to be fetched, which takes ${needed} requests, but the budget is ${budget}; ` +
-      `convert the model with --shard-mib ${shardMib} or more`,
+      `convert the model with --shard-mib ${shardMib} or more, or raise requestsMax`,
     'requestsMax',
   );
 

@@ -73,7 +73,6 @@ interface Active {
   index: number;
   bytes: number;
   there: number;
-  fetched: number;
   /** Resolves to this, when the shard is committed. */
   done: Promise<Active>;
 }
@@ -90,37 +89,29 @@ export async function placeShards(
   const { placed, signal, parallel = 1 } = options;
   const chosen = new Map([...shards.entries()].filter(([, info]) => wanted(info)));
   const left = new Set(chosen.keys());
-  const total = [...chosen.values()].reduce((sum, { bytes }) => sum + bytes, 0);
-  const meter = new Meter(chosen);
+  const meter = new Meter(chosen, progress);
   const hashes = (await platformHash()) === null;
-  let come = 0;
-  let fetched = 0;
 
   // Whatever ends this ends the shards that are being moved, too.
   const ending = new Aborts(signal);
 
   const active = new Set<Active>();
   const kept: Promise<unknown>[] = [];
-  const tell = (): void => progress?.(come, total, meter.now(come, fetched));
 
   const bring = async (one: Active, info: ShardInfo): Promise<Active> => {
     const { index } = one;
     const attempt = async (): Promise<void> => {
       ending.throwIfAborted();
       const { address, bytes } = calls.shardReserve(engine, index);
-      come -= one.there;
+      meter.again(index);
       one.there = 0;
-      const told = (now: number, overNetwork: number): void => {
+      const told = (now: number, fetched: number): void => {
         if (ending.aborted) return;
-        come += now - one.there;
         one.there = now;
-        fetched += Math.max(0, overNetwork - one.fetched);
-        one.fetched = overNetwork;
         if (hashes) calls.shardHash(engine, index, now);
-        tell();
+        meter.moved(index, now, fetched);
         fill();
       };
-      one.fetched = 0;
       const sha256 = await ending.within((own) =>
         mover.move({ index, info, address, bytes, progress: told, signal: own }),
       );
@@ -145,7 +136,7 @@ export async function placeShards(
       if (index === undefined || !info) return;
       left.delete(index);
       const { bytes } = info;
-      const one = { index, bytes, there: 0, fetched: 0 } as Active;
+      const one = { index, bytes, there: 0 } as Active;
       active.add(one);
       one.done = bring(one, info);
       one.done.catch(() => undefined); // reported below
@@ -164,7 +155,7 @@ export async function placeShards(
       meter.placed(one.index);
       placed?.(one.index);
     }
-    tell();
+    meter.tell();
     await Promise.all(kept);
   } catch (error) {
     ending.abort(error);
@@ -186,7 +177,10 @@ function commit(
     calls.shardCommit(engine, index);
   } catch (error) {
     if (!(error instanceof OcelliError) || error.code === 'engine_crashed') throw error;
-    const message = `shard ${shardFile(info)}: ${error.message}`;
+    const file = shardFile(info);
+    const message = error.message.includes(file)
+      ? error.message
+      : `shard ${file}: ${error.message}`;
     throw new OcelliError(error.status, error.code, message, error.param, error);
   }
 }

@@ -3,7 +3,7 @@
 import { OcelliError } from '../errors.ts';
 import { Aborts } from './aborts.ts';
 import { askToPersist } from './cache/persist.ts';
-import { downloadSource, modelUrl } from './download.ts';
+import { type DownloadSource, downloadSource, modelUrl } from './download.ts';
 import type { SourceOptions } from './download_options.ts';
 import { cacheFull, shownUrl } from './failures.ts';
 import { anyHash } from './hash.ts';
@@ -11,7 +11,7 @@ import { parseManifest } from './manifest.ts';
 import { moveShard } from './move.ts';
 import { Meter, type ProgressCallback } from './progress.ts';
 import { untilRight } from './settle.ts';
-import type { Fetcher } from './socket_fetch.ts';
+import { type Fetcher, socketFetch } from './socket_fetch.ts';
 import { type ShardInfo, shardFile } from './source.ts';
 
 export interface PullOptions extends SourceOptions {
@@ -41,97 +41,103 @@ export interface Pulled {
  * "cache_full", "cache_unusable".
  */
 export async function pull(url: string | URL, options: PullOptions = {}): Promise<Pulled> {
-  const { fetch: fetcher = fetch, signal, onProgress, ...how } = options;
+  const { fetch: fetcher = socketFetch, signal, onProgress, ...how } = options;
   signal?.throwIfAborted();
   const source = downloadSource(String(url), fetcher, how);
-  const ending = new Aborts(signal);
   try {
     const library = await source.library();
     if (!library)
       throw new OcelliError(400, 'cache_unusable', 'there is no cache to keep it in', 'cache');
     void askToPersist(how.cache);
-    const { name, shards } = parseManifest(await source.manifest(signal));
-    const missing = await library.missing(shards);
-    const lacking = await library.makeRoom(shownUrl(modelUrl(url)), missing);
-    const total = shards.reduce((sum, { bytes }) => sum + bytes, 0);
-    if (source.cacheError) throw source.cacheError;
-    if (lacking > 0) throw cacheFull(library.where, `${name}: ${lacking} more bytes are needed`);
-
-    const wanted = new Set(missing.map(({ sha256 }) => sha256));
-    const meter = new Meter(new Map(shards.entries()));
-    let come = 0;
+    const where = shownUrl(modelUrl(url));
     let fetched = 0;
-    const tell = (): void => onProgress?.(come, total, meter.now(come, fetched));
-    const makeHash = await anyHash();
-    const bring = async (index: number, info: ShardInfo): Promise<void> => {
-      let there = 0;
-      const attempt = async (): Promise<void> => {
-        come -= there;
-        there = 0;
-        let before = 0;
-        const hash = makeHash(info.bytes);
-        const room = { bytes: info.bytes, view: () => null, write: () => undefined };
-        const progress = (now: number, overNetwork: number): void => {
-          come += now - there;
-          there = now;
-          fetched += overNetwork - before;
-          before = overNetwork;
-          tell();
-        };
-        await ending.within((own) =>
-          moveShard(source, index, info, room, { hash, progress, signal: own }),
-        );
-        const found = await hash.hex();
-        if (found !== info.sha256) throw hashMismatch(info, found);
-      };
-      let saved: Promise<unknown> | undefined;
-      await untilRight(
-        (good) => source.settle(index, info, good),
-        attempt,
-        (one) => {
-          saved = one;
-        },
-      );
-      await saved;
+    let manifest = await source.manifest(signal);
+    for (;;) {
+      const { name, shards } = parseManifest(manifest);
+      const missing = await library.missing(shards);
+      const lacking = await library.makeRoom(where, missing);
       if (source.cacheError) throw source.cacheError;
-    };
-
-    const queue: (() => Promise<void>)[] = [];
-    for (const [index, info] of shards.entries()) {
-      if (wanted.has(info.sha256)) {
-        queue.push(async () => {
-          await bring(index, info);
-          meter.placed(index);
-        });
-      } else {
-        come += info.bytes;
-        meter.placed(index);
+      if (lacking > 0) throw cacheFull(library.where, `${name}: ${lacking} more bytes are needed`);
+      const meter = new Meter(new Map(shards.entries()), onProgress);
+      try {
+        await bringAll(source, shards, missing, meter, signal);
+        fetched += meter.fetched;
+        const bytes = shards.reduce((sum, shard) => sum + shard.bytes, 0);
+        return { url: where, name, bytes, fetched, shards: shards.length, where: library.where };
+      } catch (error) {
+        const other = await source.otherManifest(error, signal);
+        if (!other) throw error;
+        fetched += meter.fetched;
+        manifest = other;
       }
     }
-    const lane = async (): Promise<void> => {
-      for (let next = queue.shift(); next; next = queue.shift()) await next();
-    };
-    await Promise.all(Array.from({ length: source.parallel ?? 1 }, lane)).catch(
-      (error: unknown) => {
-        ending.abort(error);
-        throw error;
-      },
-    );
-    tell();
-    return {
-      url: shownUrl(modelUrl(url)),
-      name,
-      bytes: total,
-      fetched,
-      shards: shards.length,
-      where: library.where,
-    };
   } catch (error) {
     signal?.throwIfAborted();
     throw error;
   } finally {
-    ending.end();
     await source.close();
+  }
+}
+
+/** Those of `shards` that are missing come into the cache. Nothing is under way any more when it rejects. */
+async function bringAll(
+  source: DownloadSource,
+  shards: readonly ShardInfo[],
+  missing: readonly ShardInfo[],
+  meter: Meter,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const ending = new Aborts(signal);
+  const makeHash = await anyHash();
+  const bring = async (index: number, info: ShardInfo): Promise<void> => {
+    const attempt = async (): Promise<void> => {
+      meter.again(index);
+      const hash = makeHash(info.bytes);
+      const room = { bytes: info.bytes, view: () => null, write: () => undefined };
+      const progress = (bytes: number, fetched: number): void => meter.moved(index, bytes, fetched);
+      await ending.within((own) =>
+        moveShard(source, index, info, room, { hash, progress, signal: own }),
+      );
+      const found = await hash.hex();
+      if (found !== info.sha256) throw hashMismatch(info, found);
+    };
+    let saved: Promise<unknown> | undefined;
+    await untilRight(
+      (good) => source.settle(index, info, good),
+      attempt,
+      (one) => {
+        saved = one;
+      },
+    );
+    await saved;
+    if (source.cacheError) throw source.cacheError;
+  };
+
+  const wanted = new Set(missing.map(({ sha256 }) => sha256));
+  const queue: (() => Promise<void>)[] = [];
+  for (const [index, info] of shards.entries()) {
+    if (wanted.has(info.sha256)) {
+      queue.push(async () => {
+        await bring(index, info);
+        meter.placed(index);
+      });
+    } else meter.placed(index);
+  }
+  const lane = async (): Promise<void> => {
+    try {
+      for (let next = queue.shift(); next; next = queue.shift()) await next();
+    } catch (error) {
+      ending.abort(error);
+      throw error;
+    }
+  };
+  try {
+    const lanes = Array.from({ length: source.parallel ?? 1 }, lane);
+    await Promise.allSettled(lanes);
+    await Promise.all(lanes);
+    meter.tell();
+  } finally {
+    ending.end();
   }
 }
 

@@ -9,6 +9,7 @@ export interface Answered {
   readonly status: number;
   readonly headers: Headers;
   readonly body: ReadableStream<Uint8Array> | null;
+  readonly redirected?: boolean;
   /** Where there is no stream: fills the front of `into`; resolves to how many bytes came, 0 at the end. */
   read?(into: Uint8Array): Promise<number>;
 }
@@ -29,7 +30,7 @@ export const socketFetch: Fetcher = async (text, init = {}) => {
     const encoding = answer.headers.get('content-encoding') ?? 'identity';
     const location = answer.headers.get('location');
     const redirected = [301, 302, 303, 307, 308].includes(answer.status) && location !== null;
-    if (!redirected && encoding === 'identity') return answer;
+    if (!redirected && encoding === 'identity') return { ...answer, redirected: redirects > 0 };
     answer.close();
     if (!redirected) break;
     if (redirects === redirectsMax) throw new Error('redirect count exceeded');

@@ -4,6 +4,8 @@
 import { OcelliError } from '../errors.ts';
 import { isNode, nodeModule } from '../host.ts';
 import { downloadSource } from './download.ts';
+import { manifestMismatch } from './failures.ts';
+import { sha256Hex } from './hash.ts';
 import { plainOptions, type PlainSourceOptions, type SourceOptions } from './download_options.ts';
 import type { Fetcher } from './socket_fetch.ts';
 
@@ -26,6 +28,11 @@ export interface Manifest {
 /** A model as bytes. A shard may come whole or as a stream of pieces. */
 export interface ShardSource {
   manifest(signal?: AbortSignal): Promise<Uint8Array>;
+  /**
+   * After `error`, also when the source has been closed: another manifest, where that one may be what was wrong; null where
+   * there is none. The source is open again.
+   */
+  otherManifest?(error: unknown, signal?: AbortSignal): Promise<Uint8Array | null>;
   shard(
     index: number,
     info: ShardInfo,
@@ -87,9 +94,11 @@ function sourceOf(
   options: SourceOptions,
 ): ShardSource {
   if (/^https?:\/\//i.test(text)) return downloadSource(text, fetcher, options);
+  const folder = text.replace(/(^|\/)(manifest\.json)?$/, '$1') || '.';
+  const pin = options.manifestSha256?.toLowerCase();
   if (model instanceof URL || /^file:/i.test(text))
-    return folderSource(new URL(text.endsWith('/') ? text : `${text}/`));
-  return folderSource(text);
+    return folderSource(new URL(folder.endsWith('/') ? folder : `${folder}/`), pin);
+  return folderSource(folder, pin);
 }
 
 function missingFile(name: string, reason: string, cause?: unknown): OcelliError {
@@ -99,7 +108,10 @@ function missingFile(name: string, reason: string, cause?: unknown): OcelliError
 /** How much is read, hashed or sent at a time. */
 export const pieceBytes = 4 << 20;
 
-function folderSource(folder: string | URL): ShardSource {
+const convertHint =
+  'the folder looks like a Hugging Face checkpoint, which `ocelli convert` makes a container of';
+
+function folderSource(folder: string | URL, pin: string | undefined): ShardSource {
   const pathOf = async (name: string): Promise<string> => {
     if (!isNode) throw missingFile(String(folder), 'this host has no files; give a URL');
     const { fileURLToPath } = await nodeModule('node:url');
@@ -122,10 +134,15 @@ function folderSource(folder: string | URL): ShardSource {
   return {
     async manifest() {
       const path = await pathOf('manifest.json');
-      const { readFile } = await nodeModule('node:fs/promises');
-      return await readFile(path).catch((error: Error) => {
-        throw missingFile(path, error.message, error);
+      const { readFile, stat } = await nodeModule('node:fs/promises');
+      const bytes = await readFile(path).catch(async (error: Error) => {
+        const checkpoint = await stat(await pathOf('config.json')).catch(() => null);
+        const hint = checkpoint ? `; ${convertHint}` : '';
+        throw missingFile(path, `${error.message}${hint}`, error);
       });
+      const found = pin === undefined ? pin : await sha256Hex(bytes);
+      if (found !== pin) throw manifestMismatch(path, found ?? '', pin ?? '');
+      return bytes;
     },
     shard: async (index, info) => streamOf(await open(index, info)),
     open,

@@ -214,8 +214,10 @@ int main(int count, char** values) {
   const Result<Manifest> manifest = run(arguments, printer);
   printer.finish();
   if (!manifest) {
-    std::fprintf(stderr, "ocelli_convert: %s (%s)\n", manifest.error().message.c_str(),
-                 std::string(status_code(manifest.error().status)).c_str());
+    // As the command `ocelli` says it of its other parts.
+    std::fprintf(stderr, "ocelli: %s: %s\n",
+                 std::string(status_code(manifest.error().status)).c_str(),
+                 manifest.error().message.c_str());
     return 1;
   }
   uint64_t bytes = 0;

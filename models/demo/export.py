@@ -65,7 +65,7 @@ def export(params, tokenizer_dir, out, dtype=torch.bfloat16):
     files = {
         "config.json": config(tok),
         "generation_config.json": {"bos_token_id": pad, "pad_token_id": pad, "eos_token_id": [end, pad], "do_sample": False,
-                                   "repetition_penalty": 1.0, "max_new_tokens": 256},
+                                   "temperature": 0.0, "repetition_penalty": 1.0, "max_new_tokens": 256},
         "preprocessor_config.json": {
             "min_pixels": network.CONFIG["min_pixels"], "max_pixels": network.CONFIG["max_pixels"], "patch_size": 14,
             "temporal_patch_size": 2, "merge_size": 2, "image_mean": [0.48145466, 0.4578275, 0.40821073],

@@ -4,11 +4,9 @@
 //    come through out pointers. After a failure ocelli_last_error() describes it.
 // 2. Only 32-bit integers and pointers cross. Text is UTF-8 as (pointer, bytes), never terminated.
 // 3. Handles are small integers that carry a generation: a stale one is an error, not corruption.
-// 4. The host pulls: there are no callbacks and no imports of ours. No call lasts longer than one
-// step.
+// 4. The host pulls: there are no callbacks and no imports of ours. No call outlasts one step.
 // 5. One caller at a time per engine. Buffers handed out belong to the core and live until the next
-// call
-//    on the same engine, except those of ocelli_alloc and ocelli_shard_reserve.
+//    call on the same engine, except those of ocelli_alloc and ocelli_shard_reserve.
 // 6. On wasm32 pointers are unsigned: use >>> 0 in JavaScript, memory goes past 2 GiB.
 #pragma once
 
@@ -22,7 +20,7 @@ extern "C" {
 uint32_t ocelli_abi_version(void);   // the host refuses a core with another number
 void* ocelli_alloc(uint32_t bytes);  // null when memory is short; 64-byte aligned
 void ocelli_free(void* pointer);     // only what ocelli_alloc gave
-// JSON
+// JSON:
 // {"status":104,"code":"context_length_exceeded","http":400,"message":"...","param":"messages"|null}
 int32_t ocelli_last_error(const char** json, uint32_t* bytes);
 

@@ -1,6 +1,7 @@
-// Pool: worker threads behind one atomic word. The word holds the number of workers that take part
-// in the current task (low 8 bits) and the task's serial number; a worker whose index is too high
-// ignores the task. Surprise: waiting uses wasm's wait and notify, or Linux's futex, directly:
+// Pool: worker threads that take a task's pieces as they come to them: one that the host lets wait,
+// for other work on its core, then holds nobody up. An atomic word holds the task's serial number
+// and how many pieces are left to be taken, so nobody takes from a task that is over.
+// Surprise: waiting uses wasm's wait and notify, or Linux's futex, directly:
 // std::atomic::wait polls where a library knows no futex, as libc++ does on wasm. On wasm the
 // caller's wait also ends when a worker trapped: that one never reports, and nobody else can tell.
 #include "base/pool.h"
@@ -30,10 +31,8 @@ namespace ocelli {
 
 namespace {
 
-constexpr int kSpins = 3000;  // some ten microseconds: about a gap between two kernels
-constexpr uint32_t kWorkersMask = 255;
-constexpr uint32_t kSerialStep = 256;
-static_assert(kPoolThreadsMax <= int{kWorkersMask});
+constexpr int kSpins = 3000;         // some ten microseconds: about a gap between two kernels
+constexpr int kPiecesPerThread = 8;  // what the slowest thread may be behind in the end
 
 using Word = std::atomic<uint32_t>;
 static_assert(sizeof(Word) == 4 && Word::is_always_lock_free);
@@ -106,40 +105,39 @@ struct Signal {
 }  // namespace
 
 struct Pool::Shared {
-  Signal start;  // the word described above
-  Signal left;   // workers that have not finished the current task
+  Signal start;                                  // the serial number of the current task
+  Signal left;                                   // its pieces that are not done
+  alignas(64) std::atomic<uint64_t> untaken{0};  // serial number << 32 | pieces
   std::atomic<int> ready{1};
   std::atomic<bool> stop{false};
-  // The task; written before `start` changes, read only by workers that take part.
+  // The task; written before `untaken`, read only by who has taken a piece of it.
   int64_t count = 0;
+  int64_t pieces = 0;
   void* context = nullptr;
   Call call = nullptr;
   std::vector<std::thread> threads;
 
-  void run_part(int worker, int workers) {
-    const int64_t begin = count * worker / workers;
-    const int64_t end = count * (worker + 1) / workers;
-    if (begin < end) call(context, worker, begin, end);
-  }
-
-  // The caller sleeps on any value but is woken only at zero.
-  void finish_part() {
-    if (left.word.fetch_sub(1, std::memory_order_seq_cst) == 1) left.wake();
+  void take_pieces(uint32_t serial, int worker) {
+    uint64_t now = untaken.load(std::memory_order_acquire);
+    while (now >> 32 == serial && static_cast<uint32_t>(now) > 0) {
+      if (!untaken.compare_exchange_weak(now, now - 1, std::memory_order_acq_rel)) continue;
+      const int64_t piece = pieces - static_cast<uint32_t>(now);
+      call(context, worker, count * piece / pieces, count * (piece + 1) / pieces);
+      // The caller sleeps on any value but is woken only at zero.
+      if (left.word.fetch_sub(1, std::memory_order_seq_cst) == 1) left.wake();
+      now = untaken.load(std::memory_order_acquire);
+    }
   }
 
   void work() {
     uint32_t seen = start.word.load(std::memory_order_acquire);
-    // Registered only now, so a task published before cannot count on this thread.
     const int worker = ready.fetch_add(1, std::memory_order_acq_rel);
     // `stop` is set before `start` changes: whoever starts so late as to have seen the last change
     // sees `stop` too.
     while (!stop.load(std::memory_order_acquire)) {
       seen = start.wait_change(seen, false);
       if (stop.load(std::memory_order_acquire)) return;
-      const int workers = static_cast<int>(seen & kWorkersMask);
-      if (worker >= workers) continue;
-      run_part(worker, workers);
-      finish_part();
+      take_pieces(seen, worker);
     }
   }
 };
@@ -156,24 +154,25 @@ Pool::Pool(int threads) : threads_(std::clamp(threads, 1, kPoolThreadsMax)) {
 Pool::~Pool() {
   if (!shared_) return;
   shared_->stop.store(true, std::memory_order_release);
-  shared_->start.set(shared_->start.word.load(std::memory_order_relaxed) + kSerialStep);
+  shared_->start.set(shared_->start.word.load(std::memory_order_relaxed) + 1);
   for (std::thread& thread : shared_->threads) thread.join();
 }
 
 void Pool::run(int64_t count, void* context, Call call) {
   if (count <= 0) return;
-  const int workers = shared_ ? static_cast<int>(std::min<int64_t>(
-                                    count, shared_->ready.load(std::memory_order_acquire)))
-                              : 1;
-  if (workers == 1) return call(context, 0, 0, count);
+  const int workers = shared_ ? shared_->ready.load(std::memory_order_acquire) : 1;
+  if (workers == 1 || count == 1) return call(context, 0, 0, count);
   Shared& shared = *shared_;
   shared.count = count;
+  shared.pieces = std::min<int64_t>(count, int64_t{workers} * kPiecesPerThread);
   shared.context = context;
   shared.call = call;
-  shared.left.word.store(static_cast<uint32_t>(workers - 1), std::memory_order_relaxed);
-  const uint32_t last = shared.start.word.load(std::memory_order_relaxed);
-  shared.start.set(((last & ~kWorkersMask) + kSerialStep) | static_cast<uint32_t>(workers));
-  shared.run_part(0, workers);
+  shared.left.word.store(static_cast<uint32_t>(shared.pieces), std::memory_order_relaxed);
+  const uint32_t serial = shared.start.word.load(std::memory_order_relaxed) + 1;
+  shared.untaken.store(uint64_t{serial} << 32 | static_cast<uint32_t>(shared.pieces),
+                       std::memory_order_release);
+  shared.start.set(serial);
+  shared.take_pieces(serial, 0);
   uint32_t left = shared.left.word.load(std::memory_order_acquire);
   while (left != 0) left = shared.left.wait_change(left, true);
 }

@@ -26,9 +26,9 @@ class Pool {
 
   int threads() const { return threads_; }
 
-  // Calls task(worker_index, begin, end) on a static partition of [0, count) and returns when every
-  // part is done. worker_index is in [0, threads()) and unique within the call; empty parts are not
-  // called. Allocates nothing. One caller at a time; a task must not call parallel().
+  // Calls task(worker_index, begin, end) on pieces that make up [0, count) and returns when every
+  // one is done. worker_index is in [0, threads()); two calls at a time never have the same.
+  // Allocates nothing. One caller at a time; a task must not call parallel().
   template <class F>
   void parallel(int64_t count, F&& task) {
     using Task = std::remove_reference_t<F>;

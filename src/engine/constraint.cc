@@ -34,20 +34,21 @@ Result<std::optional<GrammarSource>> read_format(const ordered_json& body) {
   if (!format) return std::nullopt;
   const ordered_json* type = format->is_object() ? field(*format, "type") : nullptr;
   if (type && *type == "text") return std::nullopt;
-  if (type && *type == "json_object")
-    return GrammarSource{Kind::kJsonSchema, kAnyObject, "response_format"};
   if (type && *type == "structural_tag")
     return GrammarSource{Kind::kStructuralTag, text_of(*format), "response_format"};
-  if (type && *type == "json_schema") {
-    const ordered_json* outer = field(*format, "json_schema");
+  const bool plain = type && *type == "json_object";
+  if (plain || (type && *type == "json_schema")) {
+    // With json_object some clients send a schema beside the type, as llama.cpp takes it.
+    const ordered_json* outer = plain ? format : field(*format, "json_schema");
     const ordered_json* schema = outer && outer->is_object() ? field(*outer, "schema") : nullptr;
+    if (plain && !schema) return GrammarSource{Kind::kJsonSchema, kAnyObject, "response_format"};
     if (schema && (schema->is_object() || schema->is_boolean()))
       return GrammarSource{Kind::kJsonSchema, text_of(*schema), "response_format"};
-    return fail(
-        Status::kInvalidValue,
-        "response_format of type json_schema must have json_schema.schema, an object, got " +
-            shown(*format),
-        "response_format");
+    return fail(Status::kInvalidValue,
+                "response_format of type " + type->get<std::string>() + " must have " +
+                    (plain ? "schema" : "json_schema.schema") + ", an object, got " +
+                    shown(*format),
+                "response_format");
   }
   return fail(Status::kInvalidValue,
               "response_format must be an object with the type \"text\", \"json_object\", "
@@ -105,6 +106,7 @@ ordered_json parameters_of(const ordered_json& tool) {
   const ordered_json* given = field(tool["function"], "parameters");
   if (!given) return {{"type", "object"}, {"properties", ordered_json::object()}};
   ordered_json parameters = *given;
+  if (parameters == true) parameters = ordered_json::object();
   if (parameters.is_object() && !parameters.contains("type")) parameters["type"] = "object";
   return parameters;
 }
@@ -131,7 +133,15 @@ Result<void> read_constraint(const ordered_json& body, RequestSpec& spec) {
   OCELLI_TRY_VOID(read_guided(body, "", guided));
   if (const ordered_json* outputs = field(body, "structured_outputs")) {
     if (!outputs->is_object()) return wrong_type("structured_outputs", "an object", *outputs);
+    const size_t before = guided.size();
     OCELLI_TRY_VOID(read_guided(*outputs, "structured_outputs.", guided));
+    if (guided.size() == before) {
+      return fail(Status::kInvalidValue,
+                  "structured_outputs must have json, regex, choice, grammar, structural_tag or "
+                  "json_object, got " +
+                      shown(*outputs),
+                  "structured_outputs");
+    }
   }
   OCELLI_TRY(std::optional<GrammarSource> format, read_format(body));
   const bool must_call =

@@ -39,6 +39,14 @@ Result<void> read_bool(const ordered_json& body, const char* name, bool& out) {
   return {};
 }
 
+Result<void> read_string(const ordered_json& body, const char* name, std::string& out) {
+  const ordered_json* value = field(body, name);
+  if (!value) return {};
+  if (!value->is_string()) return wrong_type(name, "a string", *value);
+  out = value->get<std::string>();
+  return {};
+}
+
 Result<void> read_int64(const ordered_json& body, const char* name, int64_t low, int64_t high,
                         int64_t& out) {
   const ordered_json* value = field(body, name);

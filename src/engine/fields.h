@@ -26,6 +26,7 @@ std::string shown(const nlohmann::ordered_json& value);
 std::unexpected<Error> wrong_type(const char* name, const char* expected,
                                   const nlohmann::ordered_json& value);
 
+Result<void> read_string(const nlohmann::ordered_json& body, const char* name, std::string& out);
 Result<void> read_bool(const nlohmann::ordered_json& body, const char* name, bool& out);
 
 // `range` completes "<name> must be ...", e.g. "in [-2, 2]"; holds() is the test itself. It sees

@@ -69,23 +69,18 @@ Result<RequestImage> MediaStore::open(const ImagePart& part, const ModelConfig& 
     return fail(Status::kMediaMissing,
                 part.path + ": no image has the handle " + std::to_string(part.media), part.path);
   }
-  if (part.min_pixels > part.max_pixels) {
-    return fail(Status::kInvalidValue,
-                "min_pixels must be at most max_pixels=" + std::to_string(part.max_pixels) +
-                    ", got " + std::to_string(part.min_pixels),
-                "mm_processor_kwargs");
-  }
   const VisionConfig& vision = config.vision;
   RequestImage image;
   image.pixels = found->second.image;
-  OCELLI_TRY(const ResizedSize size,
-             smart_resize(image.pixels->height, image.pixels->width, vision.patch * vision.merge,
-                          part.min_pixels, part.max_pixels));
-  image.width = size.width;
-  image.height = size.height;
+  const Result<ResizedSize> size =
+      smart_resize(image.pixels->height, image.pixels->width, vision.patch * vision.merge,
+                   part.min_pixels, part.max_pixels);
+  if (!size) return fail(size.error().status, part.path + ": " + size.error().message, part.path);
+  image.width = size->width;
+  image.height = size->height;
   image.source_width = image.pixels->width;
   image.source_height = image.pixels->height;
-  image.grid = {1, size.height / vision.patch, size.width / vision.patch};
+  image.grid = {1, size->height / vision.patch, size->width / vision.patch};
   if (image.grid.tokens(vision.merge) > image_tokens_max) {
     return fail(Status::kImageTooLarge,
                 part.path + ": the image takes " + std::to_string(image.grid.tokens(vision.merge)) +
@@ -93,8 +88,8 @@ Result<RequestImage> MediaStore::open(const ImagePart& part, const ModelConfig& 
                     " are allowed: lower max_pixels",
                 part.path);
   }
-  image.digest = found->second.digest ^ (static_cast<uint64_t>(size.width) << 40 |
-                                         static_cast<uint64_t>(size.height) << 20);
+  image.digest = found->second.digest ^ (static_cast<uint64_t>(size->width) << 40 |
+                                         static_cast<uint64_t>(size->height) << 20);
   return image;
 }
 

@@ -69,8 +69,13 @@ Result<void> refuse_unsupported(const ordered_json& body, int n) {
   if (beams) return refuse("use_beam_search", "must be false: there is no beam search");
   OCELLI_TRY_VOID(read_integer(body, "priority", INT64_MIN, INT64_MAX, priority));
   if (priority != 0) return refuse("priority", "must be 0: requests are served in their order");
-  if (field(body, "logits_processors"))
-    return refuse("logits_processors", "must be absent: requests bring no code");
+  const ordered_json* processors = field(body, "logits_processors");
+  if (processors && *processors != ordered_json::array())
+    return refuse("logits_processors", "must be absent or empty: requests bring no code");
+  std::string salt;  // of a cache that requests share; there is none
+  OCELLI_TRY_VOID(read_string(body, "cache_salt", salt));
+  if (field(body, "cache_salt") && salt.empty())
+    return fail(Status::kInvalidValue, "cache_salt must not be empty, got \"\".", "cache_salt");
   return {};
 }
 
@@ -96,8 +101,8 @@ Result<void> read_logprobs(const ordered_json& body, RequestSpec& spec) {
   spec.sampling.top_logprobs = logprobs ? top : -1;
 
   int prompt = -1;
-  OCELLI_TRY_VOID(read_integer(body, "prompt_logprobs", INT32_MIN, kLogprobsMax, prompt));
-  if (prompt < 0 && field(body, "prompt_logprobs")) {
+  OCELLI_TRY_VOID(read_integer(body, "prompt_logprobs", INT32_MIN, INT32_MAX, prompt));
+  if (field(body, "prompt_logprobs") && (prompt < 0 || prompt > kLogprobsMax)) {
     return fail(Status::kInvalidValue,
                 "`prompt_logprobs` must be a positive value, in [0, " +
                     std::to_string(kLogprobsMax) + "], got " + std::to_string(prompt),
@@ -179,10 +184,7 @@ Result<RequestSpec> parse_request(std::string_view json, const ModelConfig& conf
   OCELLI_TRY_VOID(read_ids(body, "forced_token_ids", vocab, spec.forced));
   if (!spec.forced.empty()) spec.max_tokens = static_cast<int>(spec.forced.size());
   OCELLI_TRY_VOID(read_logprobs(body, spec));
-  if (const ordered_json* adapter = field(body, "adapter")) {
-    if (!adapter->is_string()) return wrong_type("adapter", "a string", *adapter);
-    spec.adapter = adapter->get<std::string>();
-  }
+  OCELLI_TRY_VOID(read_string(body, "adapter", spec.adapter));
   OCELLI_TRY_VOID(read_bool(body, "tokenize_only", spec.tokenize_only));
   spec.return_token_ids |= spec.tokenize_only;
   OCELLI_TRY_VOID(

@@ -30,6 +30,25 @@ Result<void> read_named_tool(const ordered_json& choice, RequestSpec& spec) {
               "tool_choice");
 }
 
+// What one place says of the pixels of images. A bound that it does not name gives way to the one
+// that it does, whatever the model's own is.
+Result<void> read_pixels(const ordered_json& from, ImagePart& out) {
+  OCELLI_TRY_VOID(read_integer(from, "min_pixels", 1, INT32_MAX, out.min_pixels));
+  OCELLI_TRY_VOID(read_integer(from, "max_pixels", 1, INT32_MAX, out.max_pixels));
+  if (out.min_pixels <= out.max_pixels) return {};
+  if (!field(from, "min_pixels")) {
+    out.min_pixels = 1;
+  } else if (!field(from, "max_pixels")) {
+    out.max_pixels = out.min_pixels;
+  } else {
+    return fail(Status::kInvalidValue,
+                "min_pixels must be at most max_pixels=" + std::to_string(out.max_pixels) +
+                    ", got " + std::to_string(out.min_pixels) + ".",
+                "min_pixels");
+  }
+  return {};
+}
+
 // The text of a message, as its template joins it.
 std::string text_of(const ordered_json& message) {
   const ordered_json* content = field(message, "content");
@@ -81,7 +100,14 @@ Result<void> read_tool_choice(const ordered_json& body, RequestSpec& spec) {
   const ordered_json* choice = field(body, "tool_choice");
   OCELLI_TRY_VOID(read_bool(body, "parallel_tool_calls", spec.parallel_tool_calls));
   if (tools && !tools->is_array()) return wrong_type("tools", "an array", *tools);
-  if (!tools || tools->empty()) return {};
+  if (choice && !choice->is_object() && *choice != "none" && *choice != "auto" &&
+      *choice != "required") {
+    return fail(Status::kInvalidValue,
+                "Invalid value for `tool_choice`: " + shown(*choice) +
+                    "! Only named tools, \"none\", \"auto\" or \"required\" are supported.",
+                "tool_choice");
+  }
+  if (!tools || tools->empty()) return {};  // what was chosen among none is tolerated
   for (const ordered_json& tool : *tools) {
     const ordered_json* function = tool.is_object() ? field(tool, "function") : nullptr;
     const ordered_json* name =
@@ -92,6 +118,13 @@ Result<void> read_tool_choice(const ordered_json& body, RequestSpec& spec) {
                       shown(tool),
                   "tools");
     }
+    const ordered_json* parameters = field(*function, "parameters");
+    if (parameters && !parameters->is_object() && !parameters->is_boolean()) {
+      return fail(Status::kInvalidValue,
+                  "the parameters of the tool " + shown(*name) + " must be a JSON schema, got " +
+                      shown(*parameters),
+                  "tools");
+    }
     spec.tool_names.push_back(name->get<std::string>());
   }
   if (choice && *choice == "none") return {};
@@ -99,13 +132,8 @@ Result<void> read_tool_choice(const ordered_json& body, RequestSpec& spec) {
     spec.tool_choice = ToolChoice::kAuto;
   } else if (*choice == "required") {
     spec.tool_choice = ToolChoice::kRequired;
-  } else if (choice->is_object()) {
-    OCELLI_TRY_VOID(read_named_tool(*choice, spec));
   } else {
-    return fail(Status::kInvalidValue,
-                "Invalid value for `tool_choice`: " + shown(*choice) +
-                    "! Only named tools, \"none\", \"auto\" or \"required\" are supported.",
-                "tool_choice");
+    OCELLI_TRY_VOID(read_named_tool(*choice, spec));
   }
   spec.tools = *tools;
   return {};
@@ -139,11 +167,10 @@ Result<void> read_template(const ordered_json& body, RequestSpec& spec) {
 
 Result<void> read_images(const ordered_json& body, const ImageProcessorConfig& defaults,
                          RequestSpec& spec) {
-  int64_t min_pixels = defaults.min_pixels, max_pixels = defaults.max_pixels;
+  ImagePart all{0, defaults.min_pixels, defaults.max_pixels, {}};
   if (const ordered_json* kwargs = field(body, "mm_processor_kwargs")) {
     if (!kwargs->is_object()) return wrong_type("mm_processor_kwargs", "an object", *kwargs);
-    OCELLI_TRY_VOID(read_integer(*kwargs, "min_pixels", 1, INT32_MAX, min_pixels));
-    OCELLI_TRY_VOID(read_integer(*kwargs, "max_pixels", 1, INT32_MAX, max_pixels));
+    OCELLI_TRY_VOID(read_pixels(*kwargs, all));
   }
   for (size_t m = 0; m < spec.messages.size(); ++m) {
     const ordered_json& message = spec.messages[m];
@@ -153,16 +180,15 @@ Result<void> read_images(const ordered_json& body, const ImageProcessorConfig& d
     for (size_t p = 0; p < content->size(); ++p) {
       const ordered_json& part = (*content)[p];
       if (!shows_image(part)) continue;
-      ImagePart entry{0, min_pixels, max_pixels,
-                      "messages[" + std::to_string(m) + "].content[" + std::to_string(p) + "]"};
+      ImagePart entry = all;
+      entry.path = "messages[" + std::to_string(m) + "].content[" + std::to_string(p) + "]";
       OCELLI_TRY_VOID(read_integer(part, "media", 1, UINT32_MAX, entry.media));
       if (entry.media == 0) {
         return fail(Status::kMediaMissing,
                     entry.path + " is an image without a media handle: put its bytes first",
                     entry.path);
       }
-      OCELLI_TRY_VOID(read_integer(part, "min_pixels", 1, INT32_MAX, entry.min_pixels));
-      OCELLI_TRY_VOID(read_integer(part, "max_pixels", 1, INT32_MAX, entry.max_pixels));
+      OCELLI_TRY_VOID(read_pixels(part, entry));
       spec.images.push_back(entry);
     }
   }

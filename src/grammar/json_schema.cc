@@ -1,6 +1,7 @@
 #include "grammar/json_schema.h"
 
 #include <algorithm>
+#include <bit>
 #include <cctype>
 #include <vector>
 
@@ -12,8 +13,8 @@ namespace {
 
 constexpr int kSchemasMax = 20'000;   // read in one grammar
 constexpr int kJoinsMax = 1000;       // each copies its schema
-constexpr int64_t kCountedMax = 64;   // minProperties and maxProperties
 constexpr size_t kBranchesMax = 256;  // of anyOf and oneOf
+constexpr size_t kDistinctMax = 10;   // values of uniqueItems: each set of them is a state
 
 bool about_more_than(const Schema& schema, std::initializer_list<std::string_view> keywords) {
   for (const auto& [key, value] : schema.items()) {
@@ -98,15 +99,19 @@ Rules::Part JsonSchemas::document(const Schema& schema) {
 bool JsonSchemas::known_keywords(const Schema& schema, const std::string& path) {
   bool known = true;
   for (const auto& [key, value] : schema.items()) {
-    const bool supported = keyword_kind(key) || (key == "uniqueItems" && value == false) ||
-                           (key == "additionalItems" && schema.contains("items"));
+    const bool supported =
+        keyword_kind(key) || (key == "additionalItems" && schema.contains("items"));
     if (supported && !(key == "$id" && path != "#")) continue;
     known = false;
-    const std::string entry = key + " (at " + path + ")";
-    if (unsupported_.size() < 1000 && unsupported_.find(entry) == std::string::npos)
-      unsupported_ += (unsupported_.empty() ? "" : ", ") + entry;
+    refuse(key, path);
   }
   return known;
+}
+
+void JsonSchemas::refuse(const std::string& what, const std::string& path) {
+  const std::string entry = what + " (at " + path + ")";
+  if (unsupported_.size() < 1000 && unsupported_.find(entry) == std::string::npos)
+    unsupported_ += (unsupported_.empty() ? "" : ", ") + entry;
 }
 
 Rules::Part JsonSchemas::value(const Schema& schema, const std::string& path, int depth) {
@@ -255,152 +260,12 @@ Rules::Part JsonSchemas::of_type(const Schema& schema, const std::string& type,
   return rules_.never();
 }
 
-// A key that is none of those listed. It has no escapes, so that no spelling of a listed one slips
-// through: along the tree of their bytes, any other byte leads out of it.
-Rules::Part JsonSchemas::other_key(const Schema& properties) {
-  CharSet escaped = CharSet::of("\"\\");
-  escaped.add(0, 0x1F);
-  const CharSet plain = escaped.complement();
-  const Rules::Part rest = rules_.repeat(rules_.chars(plain), 0, kUnbounded);
-  const Rules::Part part = rules_.never();
-  std::map<std::string, int32_t> tree = {{"", part.from}};
-  std::map<std::string, CharSet> taken = {{"", {}}};
-  for (const auto& [name, unused] : properties.items()) {
-    size_t at = 0;
-    std::string prefix;
-    for (uint32_t c = 0; at < name.size();) {
-      if (!read_char(name, at, c)) break;
-      taken[prefix].add(c, c);
-      const std::string longer = name.substr(0, at);
-      if (!tree.contains(longer)) {
-        tree[longer] = rules_.state();
-        taken[longer];
-        CharSet one;
-        one.add(c, c);
-        if (plain.has(c)) {
-          const Rules::Part step = rules_.chars(one);
-          rules_.empty(tree[prefix], step.from);
-          rules_.empty(step.to, tree[longer]);
-        }
-      }
-      prefix = longer;
-    }
-  }
-  for (const auto& [prefix, from] : tree) {
-    CharSet inside = escaped;
-    inside.add(taken[prefix]);
-    const Rules::Part out = rules_.chars(inside.complement());
-    rules_.empty(from, out.from);
-    rules_.empty(out.to, rest.from);
-    if (!properties.contains(prefix)) rules_.empty(from, part.to);
-  }
-  rules_.empty(rest.to, part.to);
-  return rules_.sequence({rules_.literal("\""), part, rules_.literal("\"")});
-}
-
-// States [i][n]: before property i, with n members written (counted up to what still matters).
-Rules::Part JsonSchemas::object(const Schema& schema, const std::string& path, int depth) {
-  int64_t least = 0, most = kUnbounded;
-  if (!read_count(rules_, schema, "minProperties", least) ||
-      !read_count(rules_, schema, "maxProperties", most))
-    return rules_.never();
-  Schema properties = schema.value("properties", Schema::object());
-  const Schema required = schema.value("required", Schema::array());
-  const bool listed = schema.contains("properties");
-  const Schema others = schema.value("additionalProperties", Schema(!listed));
-  std::vector<std::string> must;
-  for (const Schema& name : required) {
-    must.push_back(name.get<std::string>());
-    if (!properties.contains(must.back()))
-      properties[must.back()] = schema.value("additionalProperties", Schema(true));
-  }
-  if (least <= static_cast<int64_t>(must.size())) least = 0;
-  const bool limited =
-      most != kUnbounded && (others != false || most < static_cast<int64_t>(properties.size()));
-  if (!limited) most = kUnbounded;
-  if (least > kCountedMax || (limited && most > kCountedMax)) {
-    rules_.problem("has minProperties or maxProperties above " + std::to_string(kCountedMax));
-    return rules_.never();
-  }
-  if (!listed && must.empty() && least == 0 && !limited && others == true) return any_object();
-
-  const auto counted = static_cast<size_t>(std::max<int64_t>({1, least, limited ? most : 0}));
-  const Rules::Part part = {rules_.state(), rules_.state()};
-  std::vector<int32_t> now(counted + 1);
-  for (int32_t& state : now) state = rules_.state();
-  rules_.bytes(part.from, now[0], '{', '{');
-  // From `from` with n members written over a comma and one member to `to`.
-  const auto member = [&](const std::vector<int32_t>& from, const std::vector<int32_t>& to,
-                          const auto& key, int32_t rule) {
-    for (size_t n = 0; n <= counted; ++n) {
-      if (limited && static_cast<int64_t>(n) >= most) break;
-      Rules::Part one = rules_.sequence({key(), separator(':'), rules_.call(rule)});
-      if (n > 0) one = rules_.sequence(separator(','), one);
-      rules_.empty(from[n], one.from);
-      rules_.empty(one.to, to[std::min(n + 1, counted)]);
-    }
-  };
-  for (const auto& [name, property] : properties.items()) {
-    std::vector<int32_t> next(counted + 1);
-    for (int32_t& state : next) state = rules_.state();
-    const std::string where = path + "/properties/" + name;
-    const int32_t rule = rules_.declare(where);
-    rules_.define(rule, value(property, where, depth + 1));
-    member(now, next, [&] { return rules_.literal(compact(name)); }, rule);
-    if (std::ranges::find(must, name) == must.end()) {
-      for (size_t n = 0; n <= counted; ++n) rules_.empty(now[n], next[n]);
-    }
-    now = std::move(next);
-    if (rules_.broken()) return part;
-  }
-  const auto close = [&](const std::vector<int32_t>& states, size_t written) {
-    for (size_t n = written; n <= counted; ++n) {
-      if (static_cast<int64_t>(n) >= least) rules_.bytes(states[n], part.to, '}', '}');
-    }
-  };
-  close(now, 0);
-  if (others == false) return part;
-  const std::string where = path + "/additionalProperties";
-  const int32_t rule = rules_.declare(where), key = rules_.declare(where + " (name)");
-  rules_.define(rule, value(others, where, depth + 1));
-  rules_.define(key, other_key(properties));
-  const auto any_key = [&] { return rules_.call(key); };
-  // The first of them is a new one for sure; those behind it may repeat it, so they do not count
-  // for minProperties.
-  std::vector<int32_t> more(counted + 1);
-  for (int32_t& state : more) state = rules_.state();
-  member(now, more, any_key, rule);
-  close(more, 1);
-  if (limited) {
-    for (int64_t extra = 1; extra < most; ++extra) {
-      std::vector<int32_t> next(counted + 1);
-      for (int32_t& state : next) state = rules_.state();
-      for (size_t n = 1; static_cast<int64_t>(n) < most; ++n) {
-        const Rules::Part one =
-            rules_.sequence({separator(','), any_key(), separator(':'), rules_.call(rule)});
-        rules_.empty(more[n], one.from);
-        rules_.empty(one.to, next[n + 1]);
-        if (static_cast<int64_t>(n) - (extra - 1) >= least)
-          rules_.bytes(next[n + 1], part.to, '}', '}');
-      }
-      more = std::move(next);
-    }
-  } else {
-    for (size_t n = 1; n <= counted; ++n) {
-      const Rules::Part one =
-          rules_.sequence({separator(','), any_key(), separator(':'), rules_.call(rule)});
-      rules_.empty(more[n], one.from);
-      rules_.empty(one.to, more[n]);
-    }
-  }
-  return part;
-}
-
 Rules::Part JsonSchemas::array(const Schema& schema, const std::string& path, int depth) {
   int64_t least = 0, most = kUnbounded;
   if (!read_count(rules_, schema, "minItems", least) ||
       !read_count(rules_, schema, "maxItems", most))
     return rules_.never();
+  if (schema.value("uniqueItems", false) && most > 1) return distinct(schema, path, least, most);
   // Before 2020 a list of items was what prefixItems is now, and additionalItems were the rest.
   const bool old = schema.contains("items") && schema["items"].is_array();
   const Schema first = old ? schema["items"] : schema.value("prefixItems", Schema::array());
@@ -438,6 +303,73 @@ Rules::Part JsonSchemas::array(const Schema& schema, const std::string& path, in
                                                static_cast<int32_t>(needed), allowed));
   rules_.empty(at, items.from);
   rules_.bytes(items.to, part.to, ']', ']');
+  return part;
+}
+
+// All values that a schema allows, as they are written; nothing where that may be many.
+std::vector<std::string> JsonSchemas::few_values(const Schema& schema) const {
+  const Schema* at = &schema;
+  for (int hops = 0; at && at->is_object() && at->contains("$ref"); ++hops) {
+    if (hops > kGrammarDepthMax || about_more_than(*at, {"$ref"}) || !malformed(*at).empty())
+      return {};
+    at = resolve((*at)["$ref"].get_ref<const std::string&>());
+  }
+  if (!at || !at->is_object() || !malformed(*at).empty() ||
+      about_more_than(*at, {"enum", "const", "type"}))
+    return {};
+  const std::set<std::string> types = types_of(*at);
+  Schema values = Schema::array();
+  if (at->contains("enum")) {
+    values = (*at)["enum"];
+  } else if (at->contains("const")) {
+    values.push_back((*at)["const"]);
+  } else if (std::ranges::all_of(types, [](auto& t) { return t == "boolean" || t == "null"; })) {
+    values = {true, false, nullptr};
+  }
+  std::vector<std::string> out;
+  for (size_t i = 0; i < values.size(); ++i) {
+    const auto before = values.begin() + static_cast<std::ptrdiff_t>(i);
+    if (std::find(values.begin(), before, values[i]) == before && has_type(values[i], types))
+      out.push_back(compact(values[i]));
+  }
+  return out;
+}
+
+// No item twice: a state per set of those that were written.
+Rules::Part JsonSchemas::distinct(const Schema& schema, const std::string& path, int64_t least,
+                                  int64_t most) {
+  const Schema items = schema.value("items", Schema(true));
+  const std::vector<std::string> values = few_values(items);
+  if (schema.contains("prefixItems") || values.empty() || values.size() > kDistinctMax) {
+    refuse("uniqueItems where items are no choice of at most " + std::to_string(kDistinctMax),
+           path);
+    return rules_.never();
+  }
+  std::vector<int32_t> one;
+  for (const std::string& value : values) {
+    one.push_back(rules_.declare(value));
+    rules_.define(one.back(), rules_.literal(value));
+  }
+  const Rules::Part part = {rules_.state(), rules_.state()};
+  std::vector<int32_t> written(size_t{1} << values.size(), -1);
+  written[0] = rules_.state();
+  rules_.bytes(part.from, written[0], '[', '[');
+  for (size_t set = 0; set < written.size(); ++set) {
+    const int64_t count = std::popcount(set);
+    if (written[set] < 0) continue;
+    if (count >= least) rules_.bytes(written[set], part.to, ']', ']');
+    if (count >= most) continue;
+    const Rules::Part comma = count > 0 ? separator(',') : rules_.nothing();
+    rules_.empty(written[set], comma.from);
+    for (size_t i = 0; i < values.size(); ++i) {
+      const size_t next = set | size_t{1} << i;
+      if (next == set) continue;
+      if (written[next] < 0) written[next] = rules_.state();
+      const Rules::Part item = rules_.call(one[i]);
+      rules_.empty(comma.to, item.from);
+      rules_.empty(item.to, written[next]);
+    }
+  }
   return part;
 }
 

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "grammar/rules.h"
 #include "grammar/schema_merge.h"
@@ -37,11 +38,17 @@ class JsonSchemas {
                       int depth);
   Rules::Part object(const Schema& schema, const std::string& path, int depth);
   Rules::Part array(const Schema& schema, const std::string& path, int depth);
-  Rules::Part other_key(const Schema& properties);
+  Rules::Part distinct(const Schema& schema, const std::string& path, int64_t least, int64_t most);
+  std::vector<std::string> few_values(const Schema& schema) const;
+  struct Members;
+  bool read_members(const Schema& schema, const std::string& path, Members& out);
+  bool read_names(const Schema& given, const std::string& path, Members& out);
+  Rules::Part key_of(const Members& members);
   Rules::Part reference(const std::string& pointer, int depth);
   Rules::Part separator(char c);
   const Schema* resolve(std::string_view pointer) const;
   bool known_keywords(const Schema& schema, const std::string& path);
+  void refuse(const std::string& what, const std::string& path);  // adds to unsupported()
 
   Rules& rules_;
   std::deque<Schema> documents_;

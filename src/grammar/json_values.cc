@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "grammar/regex.h"
+#include "grammar/product.h"
 
 namespace ocelli {
 namespace {
@@ -330,45 +330,44 @@ Rules::Part bounded_number(Rules& rules, const ordered_json& schema, bool intege
   return rules.choice(parts);
 }
 
-Rules::Part bounded_string(Rules& rules, const ordered_json& schema) {
+Rules::Part string_text(Rules& rules, const ordered_json& schema) {
   int64_t least = 0, most = kUnbounded;
   if (!read_count(rules, schema, "minLength", least) ||
       !read_count(rules, schema, "maxLength", most))
     return rules.never();
-  const ordered_json *pattern = field(schema, "pattern"), *format = field(schema, "format");
-  Rules::Part body = rules.nothing();
-  if (pattern || format) {
-    const char* kind = pattern ? "pattern" : "format";
-    const ordered_json& value = pattern ? *pattern : *format;
-    int shortest = 0, longest = kUnbounded;
-    if (!value.is_string()) {
-      rules.problem(std::string("has ") + kind + " " + value.dump() + ", which is no text");
-    } else if (pattern) {
-      body = regex(rules, value.get_ref<const std::string&>(), Spelling::kJson, true);
-      if (format) rules.problem("has format beside pattern, which cannot be followed together");
-    } else {
-      const auto known = std::ranges::find_if(
-          kFormats, [&](const Format& f) { return value.get_ref<const std::string&>() == f.name; });
-      if (known == std::end(kFormats)) {
-        std::string names;
-        for (const Format& f : kFormats) names += std::string(names.empty() ? "" : ", ") + f.name;
-        rules.problem("has the unsupported format " + value.dump() + " (known: " + names + ")");
-      } else {
-        body = regex(rules, known->pattern, Spelling::kPlain);
-        shortest = known->least;
-        longest = known->most;
-      }
-    }
-    if (least > shortest || most < longest)
-      rules.problem(std::string("has minLength or maxLength beside ") + kind +
-                    ", which cannot be followed together");
-  } else if (least <= most) {
-    body = rules.repeat(json_character(rules), static_cast<int32_t>(least),
-                        static_cast<int32_t>(most));
-  } else {
-    body = rules.never();
+  std::vector<Condition> conditions;
+  if (const ordered_json* pattern = field(schema, "pattern")) {
+    const std::string source = pattern->get<std::string>();
+    conditions.push_back(
+        {[source](Rules& own) { return regex(own, source, Spelling::kJson, true); }});
   }
-  return rules.sequence({rules.literal("\""), body, rules.literal("\"")});
+  if (const ordered_json* format = field(schema, "format")) {
+    const auto known = std::ranges::find_if(
+        kFormats, [&](const Format& f) { return format->get_ref<const std::string&>() == f.name; });
+    if (known == std::end(kFormats)) {
+      std::string names;
+      for (const Format& f : kFormats) names += std::string(names.empty() ? "" : ", ") + f.name;
+      rules.problem("has the unsupported format " + format->dump() + " (known: " + names + ")");
+      return rules.never();
+    }
+    // Bounds that all texts of the format keep need no counting.
+    if (least <= known->least) least = 0;
+    if (most >= known->most) most = kUnbounded;
+    conditions.push_back(
+        {[known](Rules& own) { return regex(own, known->pattern, Spelling::kPlain); }});
+  }
+  if (least > most) return rules.never();
+  const bool bounded = least > 0 || most != kUnbounded;
+  if (conditions.empty()) {
+    return rules.repeat(json_character(rules), static_cast<int32_t>(least),
+                        static_cast<int32_t>(most));
+  }
+  if (conditions.size() == 1 && !bounded) return conditions[0].text(rules);
+  return meeting(rules, conditions, Spelling::kJson, least, most);
+}
+
+Rules::Part bounded_string(Rules& rules, const ordered_json& schema) {
+  return rules.sequence({rules.literal("\""), string_text(rules, schema), rules.literal("\"")});
 }
 
 }  // namespace ocelli

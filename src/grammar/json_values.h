@@ -27,7 +27,8 @@ Rules::Part json_number(Rules& rules, bool integer);
 // multipleOf of the schema. Bounds that cannot be followed exactly are problems of `rules`.
 Rules::Part bounded_number(Rules& rules, const nlohmann::ordered_json& schema, bool integer);
 
-// Reads minLength, maxLength, pattern and format; with quotes.
+// Reads minLength, maxLength, pattern and format; without quotes, and with them.
+Rules::Part string_text(Rules& rules, const nlohmann::ordered_json& schema);
 Rules::Part bounded_string(Rules& rules, const nlohmann::ordered_json& schema);
 
 }  // namespace ocelli

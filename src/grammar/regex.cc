@@ -2,6 +2,8 @@
 
 #include <vector>
 
+#include "grammar/lookahead.h"
+
 namespace ocelli {
 namespace {
 
@@ -151,7 +153,7 @@ class Parser {
           while (at_ < source_.size() && source_[at_] != '>') ++at_;
           take(">");
         } else if (!take(":")) {
-          bad("lookaround or flags (unsupported)");
+          bad("lookbehind, flags, or lookahead that is not at the beginning (unsupported)");
         }
       }
       const Rules::Part part = alternatives(depth + 1);
@@ -218,6 +220,8 @@ Rules::Part text(Rules& rules, std::string_view utf8, Spelling spelling) {
 }
 
 Rules::Part regex(Rules& rules, std::string_view pattern, Spelling spelling, bool search) {
+  if (const auto conditions = lookahead(pattern, spelling, search))
+    return meeting(rules, *conditions, spelling);
   return Parser(rules, pattern, spelling, search).whole();
 }
 

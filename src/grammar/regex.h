@@ -16,7 +16,8 @@ Rules::Part character(Rules& rules, const CharSet& set, Spelling spelling);
 Rules::Part text(Rules& rules, std::string_view utf8, Spelling spelling);
 
 // The whole text matches, or with `search` some part of it, unless ^ and $ say otherwise.
-// Lookaround, back references, word boundaries and properties are problems of `rules`.
+// Lookahead is followed at the beginning (lookahead.h); elsewhere, and lookbehind, back references,
+// word boundaries and properties are problems of `rules`.
 Rules::Part regex(Rules& rules, std::string_view pattern, Spelling spelling, bool search = false);
 
 // Reads a character or class of a regex or EBNF from "[" on; `at` moves behind "]". False: not well

@@ -48,11 +48,14 @@ const std::map<std::string_view, unsigned> kKeywords = {
     {"prefixItems", kAboutArray},
     {"minItems", kAboutArray},
     {"maxItems", kAboutArray},
+    {"uniqueItems", kAboutArray},
     {"properties", kAboutObject},
     {"required", kAboutObject},
     {"additionalProperties", kAboutObject},
     {"minProperties", kAboutObject},
     {"maxProperties", kAboutObject},
+    {"propertyNames", kAboutObject},
+    {"patternProperties", kAboutObject},
 };
 
 bool is_true(const Schema& schema) {
@@ -139,6 +142,10 @@ Result<void> merge_keyword(const std::string& key, const Schema& a, const Schema
     for (const Schema& value : a[key]) {
       if (std::ranges::find(b[key], value) != b[key].end()) out[key].push_back(value);
     }
+  } else if (key == "uniqueItems") {
+    out[key] = true;
+  } else if (key == "propertyNames") {
+    OCELLI_TRY(out[key], merge(a[key], b[key], depth + 1));
   } else if (key == "items" && !a.contains("prefixItems") && !b.contains("prefixItems")) {
     OCELLI_TRY(out[key], merge(a[key], b[key], depth + 1));
   } else if (key == "allOf" || key == "$ref") {
@@ -188,14 +195,16 @@ std::string malformed(const Schema& schema) {
                             const char* words) {
       if (std::ranges::find(keys, key) != keys.end() && !fine) shape = words;
     };
-    expect({"properties"}, value.is_object() && std::ranges::all_of(value, is_schema),
-           "no object of schemas");
+    expect({"uniqueItems"}, value.is_boolean(), "neither true nor false");
+    expect({"properties", "patternProperties"},
+           value.is_object() && std::ranges::all_of(value, is_schema), "no object of schemas");
     expect({"required"}, is_list(value, is_string), "no list of strings");
     expect({"enum"}, value.is_array(), "no list");
     expect({"anyOf", "oneOf", "allOf", "prefixItems"}, is_list(value, is_schema),
            "no list of schemas");
     expect({"items"}, is_schema(value) || is_list(value, is_schema), "no schema");
-    expect({"additionalProperties", "additionalItems"}, is_schema(value), "no schema");
+    expect({"additionalProperties", "additionalItems", "propertyNames"}, is_schema(value),
+           "no schema");
     expect({"type"}, value.is_string() || is_list(value, is_string), "no name of a type");
     expect({"$ref", "pattern", "format"}, value.is_string(), "no text");
     expect({"minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties",
@@ -252,6 +261,11 @@ Result<Schema> merge(const Schema& a, const Schema& b, int depth) {
   if (tuples && (a.contains("items") || a.contains("prefixItems")) &&
       (b.contains("items") || b.contains("prefixItems")))
     return cannot_join("items or prefixItems");
+  // What one side says of all other names would no longer be about those of the other's pattern.
+  for (const auto& [one, other] : {std::pair{&a, &b}, std::pair{&b, &a}}) {
+    if (one->contains("patternProperties") && other->contains("additionalProperties"))
+      return cannot_join("patternProperties or additionalProperties");
+  }
   for (const Schema* side : {&a, &b}) {
     for (const auto& [key, value] : side->items()) {
       if (out.is_boolean()) return out;

@@ -45,15 +45,15 @@ struct Scalar {
   }
 };
 
-// max|x|, NaN when a value is not finite.
+// max|x| of `count` values, a multiple of 4; NaN when one is not finite.
 float peak_of(const float* x, int count) {
-  float peak = 0.0f, damage = 0.0f;
-  for (int i = 0; i < count; ++i) {
-    const float magnitude = x[i] < 0.0f ? -x[i] : x[i];
-    peak = magnitude > peak ? magnitude : peak;
+  f32x4 peak = {}, damage = {};
+  for (int i = 0; i < count; i += 4) {
+    const f32x4 magnitude = abs(load<f32x4>(x + i));
+    peak = max(magnitude, peak);
     damage += magnitude * 0.0f;  // 0, or NaN for ever
   }
-  return peak + damage;
+  return max_lanes(peak) + sum_lanes(damage);
 }
 
 struct Step {

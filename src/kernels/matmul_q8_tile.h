@@ -4,6 +4,8 @@
 // then turns each pair into one 256-bit operation (README.md, "Revectorisation").
 #pragma once
 
+#include <bit>
+
 #include "kernels/matmul.h"
 #include "kernels/tiles.h"
 
@@ -26,7 +28,7 @@ OCELLI_INLINE i32x4 splat_i32(int32_t value) { return i32x4{value, value, value,
 
 // Rows whose codes stay in the cache while tiles pass by: as many as have so many bytes, and a
 // whole batch of decoding rows at least.
-inline constexpr int kPanelBytes = 256 << 10, kPanelRowsMin = 32, kPanelRowsMax = 128;
+inline constexpr int kPanelBytes = 512 << 10, kPanelRowsMin = 32, kPanelRowsMax = 256;
 inline int panel_rows_of(const QuantizedRows& x) {
   const int bytes = x.k_padded * (x.wide ? 2 : 1);
   return std::clamp(kPanelBytes / bytes / 8 * 8, kPanelRowsMin, kPanelRowsMax);
@@ -196,24 +198,43 @@ OCELLI_NOINLINE void tile_rows(const TilesQ8& tiles, const QuantizedRows& x, int
   }
 }
 
-// y of a row += its peak in one block, entry `entry`.
-template <class Tier, bool kIsU4>
-OCELLI_INLINE void add_peak(const uint8_t* cells, const F32x8& scale, const uint8_t* zeros,
-                            const U32x8& masks, const QuantizedRows& x, int32_t entry, float* y) {
-  constexpr int kCells = kPeakBlock / kCellInputs<kIsU4>;
-  i32x4 acc[1][1][2];
+// y of S rows += their peaks in one block, entries from `entry` on: from the first eight inputs
+// with high bytes to the last.
+template <class Tier, bool kIsU4, int S>
+OCELLI_INLINE void add_peaks(const uint8_t* cells, const F32x8& scale, const uint8_t* zeros,
+                             const U32x8& masks, const QuantizedRows& x, int32_t entry, int m,
+                             float* y, int64_t y_stride) {
+  constexpr int kCells = Tier::template cells_at_once<kIsU4, Tier::kStreams>();
+  constexpr int kInputs = kCells * kCellInputs<kIsU4>;
+  uint32_t parts = 0;
+  for (int s = 0; s < S; ++s) parts |= x.peak_parts[entry + s];
+  const int begin = std::countr_zero(parts) * 8 / kInputs;
+  const int end = (std::bit_width(parts) * 8 + kInputs - 1) / kInputs;
+  i32x4 acc[1][S][2];
   const int8_t* codes = x.peak_codes + int64_t{entry} * kPeakBlock;
-  if constexpr (kIsU4) {
-    start_u4<1>(zeros, x.peak_sums + entry, acc[0]);
-    Tier::template add_u4<1, 1, kCells, kPeakBlock>(&cells, codes, masks, acc);
-  } else {
-    start_u8<Tier, 1>(x.peak_sums + entry, acc[0]);
-    Tier::template add_u8<1, 1, kCells, kPeakBlock>(&cells, codes, masks, acc);
+  if constexpr (kIsU4)
+    start_u4<S>(zeros, x.peak_sums + entry, acc[0]);
+  else
+    start_u8<Tier, S>(x.peak_sums + entry, acc[0]);
+  cells += begin * kCells * kCellBytes;
+  codes += begin * kInputs;
+#pragma clang loop unroll(disable)
+  for (int step = begin; step < end; ++step) {
+    keep_pointer(cells);
+    if constexpr (kIsU4)
+      Tier::template add_u4<1, S, kCells, kPeakBlock>(&cells, codes, masks, acc);
+    else
+      Tier::template add_u8<1, S, kCells, kPeakBlock>(&cells, codes, masks, acc);
+    cells += kCells * kCellBytes;
+    codes += kInputs;
   }
-  const float x_scale = x.peak_scales[entry];
-  const f32x4 low = load<f32x4>(y), high = load<f32x4>(y + 4);
-  store(y, low + (scale.low * x_scale) * joined<false>(acc[0], 0, 0));
-  store(y + 4, high + (scale.high * x_scale) * joined<false>(acc[0], 0, 1));
+  for (int s = 0; s < S; ++s) {
+    float* to = y + (x.peak_row[entry + s] - m) * y_stride;
+    const float x_scale = x.peak_scales[entry + s];
+    const f32x4 low = load<f32x4>(to), high = load<f32x4>(to + 4);
+    store(to, low + (scale.low * x_scale) * joined<false>(acc[0], s, 0));
+    store(to + 4, high + (scale.high * x_scale) * joined<false>(acc[0], s, 1));
+  }
 }
 
 // Calls visit.template operator()<T>(t) for tiles of kMost, 4, 2 and 1 that cover [0, count).
@@ -236,7 +257,7 @@ OCELLI_INLINE void for_each_part(int count, F&& visit) {
 template <class Tier, bool kIsU4>
 OCELLI_NOINLINE void peak_rows(const TilesQ8& tile, const QuantizedRows& x, int m, int count,
                                float* y, int64_t y_stride) {
-  constexpr int kBlocks = kGroup<kIsU4> / kPeakBlock;
+  constexpr int kMany = Tier::kStreams, kBlocks = kGroup<kIsU4> / kPeakBlock;
   constexpr int kBytes = kPeakBlock / kCellInputs<kIsU4> * kCellBytes;
   const U32x8 masks = nibble_masks();
   for (const int32_t* at = x.peak_blocks; *at >= 0; ++at) {
@@ -248,9 +269,13 @@ OCELLI_NOINLINE void peak_rows(const TilesQ8& tile, const QuantizedRows& x, int 
     const int side = block / kBlocks * kTileRows;
     const uint8_t* zeros = kIsU4 ? tile.zeros + side : nullptr;
     const F32x8 scale = scales_to_f32(tile.scales + side);
-    for (; entry < end && x.peak_row[entry] < m + count; ++entry)
-      add_peak<Tier, kIsU4>(cells, scale, zeros, masks, x, entry,
-                            y + (x.peak_row[entry] - m) * y_stride);
+    int32_t last = count == x.rows ? end : entry;
+    while (last < end && x.peak_row[last] < m + count) ++last;
+    // Where a channel stands out in all rows, as few do in every model, they go together.
+    for (; last - entry >= kMany; entry += kMany)
+      add_peaks<Tier, kIsU4, kMany>(cells, scale, zeros, masks, x, entry, m, y, y_stride);
+    for (; entry < last; ++entry)
+      add_peaks<Tier, kIsU4, 1>(cells, scale, zeros, masks, x, entry, m, y, y_stride);
   }
 }
 

@@ -81,6 +81,14 @@ OCELLI_INLINE Peaks peaks_of(const float* x) {
   return out;
 }
 
+// Which eights of a block's high bytes are not all zero: mostly the one where the peak is.
+uint8_t parts_of(const int8_t* high) {
+  uint8_t parts = 0;
+  for (int i = 0; i < kPeakBlock / 8; ++i)
+    parts |= static_cast<uint8_t>((load<uint64_t>(high + 8 * i) != 0) << i);
+  return parts;
+}
+
 // The step of a group: `smooth`, the largest value without a high byte, takes 127, unless 15 bits
 // would then not hold `peak`.
 struct Step {
@@ -96,12 +104,12 @@ Step step_of(float smooth, float peak) {
 int64_t quantized_rows_bytes(int rows, int k_padded) {
   const int64_t blocks = k_padded / kPeakBlock;
   const int64_t cells = blocks * rows;
-  const int64_t begins = (blocks + 4) / 4 * 4, has_peak = (cells + 15) / 16 * 16;
+  const int64_t begins = (blocks + 4) / 4 * 4, parts = (cells + 15) / 16 * 16;
   const int64_t pairs = kHasPairs ? 2 * cells * kPeakBlock : 0;
   // codes and peak_codes; scales, sums, block_sums (wide: two of each); peak_row, _scales, _sums;
-  // peak_begin, _blocks.
+  // peak_begin, _blocks; peak_parts.
   return 2 * cells * kPeakBlock + pairs + 4 * (3 * (cells / kBlocks) + 5 * cells + 2 * begins) +
-         has_peak + 16;
+         parts + 16;
 }
 
 QuantizedRows quantized_rows_at(void* memory, int rows, int k_padded, ActBits bits) {
@@ -131,7 +139,7 @@ QuantizedRows quantized_rows_at(void* memory, int rows, int k_padded, ActBits bi
   out.peak_sums = reinterpret_cast<int32_t*>(take(4 * cells));
   out.peak_begin = reinterpret_cast<int32_t*>(take(4 * (blocks + 1)));
   out.peak_blocks = reinterpret_cast<int32_t*>(take(4 * (blocks + 1)));
-  out.has_peak = take(cells);
+  out.peak_parts = take(cells);
   return out;
 }
 
@@ -188,13 +196,16 @@ OCELLI_NOINLINE void quantize_row(const float* x, int k, QuantizedRows& out, int
       const float* values = group + b * kPeakBlock;
       int8_t* to = low + b * kPeakBlock;
       BlockSums sums = {0, 0};
+      if (!out.wide) out.peak_parts[cell] = 0;
       if (nothing) {
         std::memset(to, 0, kPeakBlock);
         if (out.wide) std::memset(to + kGroupAct, 0, kPeakBlock);
       } else if (out.wide) {
         sums = encode<true>(values, step.inverse, to, to + kGroupAct);
       } else if (peaks_here) {
-        sums = encode<true>(values, step.inverse, to, out.peak_codes + cell * kPeakBlock);
+        int8_t* high = out.peak_codes + cell * kPeakBlock;
+        sums = encode<true>(values, step.inverse, to, high);
+        out.peak_parts[cell] = parts_of(high);
         out.peak_scales[cell] = 256.0f * step.scale;
         out.peak_sums[cell] = -sums.high;
       } else {
@@ -202,7 +213,6 @@ OCELLI_NOINLINE void quantize_row(const float* x, int k, QuantizedRows& out, int
       }
       out.block_sums[block * streams + stream] = -sums.low;
       if (out.wide) out.block_sums[block * streams + stream + 1] = -sums.high;
-      if (!out.wide) out.has_peak[cell] = peaks_here;
       all.low += sums.low;
       all.high += sums.high;
     }
@@ -220,12 +230,13 @@ OCELLI_NOINLINE void gather_peaks(QuantizedRows& x) {
     x.peak_begin[block] = entries;
     for (int row = 0; row < x.rows; ++row) {
       const int64_t at = int64_t{block} * x.rows + row;
-      if (!x.has_peak[at]) continue;
+      if (x.peak_parts[at] == 0) continue;
       // An entry never lies behind the place it comes from.
       std::memmove(x.peak_codes + int64_t{entries} * kPeakBlock, x.peak_codes + at * kPeakBlock,
                    kPeakBlock);
       x.peak_scales[entries] = x.peak_scales[at];
       x.peak_sums[entries] = x.peak_sums[at];
+      x.peak_parts[entries] = x.peak_parts[at];
       x.peak_row[entries++] = row;
     }
     if (entries > x.peak_begin[block]) *blocks++ = block;

@@ -34,7 +34,7 @@ struct QuantizedRows {
   int16_t* pairs = nullptr;       // [k_padded/128, rows, 128] the values, see pair_codes; or null
   // Of rows that are not wide: entries are the high bytes of the blocks that peak, in the order of
   // (block, row), see gather_peaks.
-  uint8_t* has_peak = nullptr;     // [k_padded/32, rows]
+  uint8_t* peak_parts = nullptr;   // [entries] bit i: not all of inputs [8i, 8i + 8) are zero
   int32_t* peak_begin = nullptr;   // [k_padded/32 + 1] first entry of each block
   int32_t* peak_blocks = nullptr;  // [k_padded/32 + 1] the blocks with entries, and -1
   int32_t* peak_row = nullptr;     // [entries]
@@ -61,7 +61,7 @@ void quantize_row(const float* x, int k, QuantizedRows& out, int row);
 void pair_codes(QuantizedRows& x, int group, int row);
 
 // Packs the peaks of all rows into entries. Once, after every row is quantised: until then the
-// arrays hold them sparsely at [block, row].
+// arrays hold them sparsely at [block, row], and no parts say that there is none.
 void gather_peaks(QuantizedRows& x);
 
 }  // namespace ocelli

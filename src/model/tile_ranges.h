@@ -11,13 +11,20 @@
 
 namespace ocelli {
 
+// Few rows take up to four tiles at once (src/kernels/README.md, "Memory"): borders leave them
+// whole.
+inline constexpr int64_t kTilesTogether = 4;
+
 // matrix(i) is the i-th of `count` matrices; visit(i, tile_begin, tile_end) is called with its
 // tiles, on any thread, each tile once.
 template <class M, class F>
 void parallel_tiles(Pool& pool, size_t count, M&& matrix, F&& visit) {
   int64_t total = 0;
   for (size_t i = 0; i < count; ++i) total += matrix(i).tiles();
-  pool.parallel(total, [&](int, int64_t begin, int64_t end) {
+  const int64_t units = (total + kTilesTogether - 1) / kTilesTogether;
+  pool.parallel(units, [&](int, int64_t unit_begin, int64_t unit_end) {
+    const int64_t begin = unit_begin * kTilesTogether;
+    const int64_t end = std::min(unit_end * kTilesTogether, total);
     int64_t first = 0;
     for (size_t i = 0; i < count && first < end; ++i) {
       const int64_t tiles = matrix(i).tiles();

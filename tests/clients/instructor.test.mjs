@@ -66,10 +66,11 @@ cells('@instructor-ai/instructor', versionOf('@instructor-ai/instructor'), {
     expect(answer._meta.usage.prompt_tokens).toBeGreaterThan(100);
   },
   async 'JSON schema'() {
-    // Its own mode for this sends the schema beside "json_object", where only some servers look; so it is asked for in words.
     const json_schema = { name: 'place', schema: asked.placeSchema, strict: true };
     const answer = await plain({ response_format: { type: 'json_schema', json_schema } });
     expect(JSON.parse(answer.choices[0].message.content)).toSatisfy(asked.isPlace);
+    // Its own mode sends the schema beside "json_object".
+    expect(value(await create({}, { mode: 'JSON_SCHEMA' }))).toSatisfy(asked.isPlace);
   },
   400: () => fails('BadRequestError', /temperature must be non-negative/, { temperature: -1 }),
   401: () => fails('AuthenticationError', /key is not known/, {}, { apiKey: keys.unknown }),

@@ -93,6 +93,13 @@ TEST_F(GrammarRequests, JsonObjectIsOne) {
   EXPECT_EQ(reply.choices.at(0).text[0], '{');
 }
 
+TEST_F(GrammarRequests, JsonObjectTakesASchemaBesideIt) {
+  const ordered_json format = {{"type", "json_object"}, {"schema", kSchema}};
+  const Reply reply = answer({{"response_format", format}});
+  ASSERT_TRUE(reply.error.is_null()) << reply.error.dump();
+  expect_ocelot(reply.choices.at(0).text);
+}
+
 TEST_F(GrammarRequests, ChoicesAndLogprobsGoTogether) {
   const Reply reply = answer({{"response_format", format_of(kSchema)},
                               {"n", 3},
@@ -176,10 +183,13 @@ TEST_F(GrammarRequests, RefusalsNameTheField) {
   expect_refused({{"guided_choice", ordered_json::array()}}, "guided_choice", "at least one");
   expect_refused({{"guided_json", "{"}}, "guided_json", "JSON");
   expect_refused({{"structured_outputs", {{"regex", "["}}}}, "structured_outputs.regex", "class");
+  for (const ordered_json& none : ordered_json::array({ordered_json::object(), {{"jsn", {}}}}))
+    expect_refused({{"structured_outputs", none}}, "structured_outputs", "must have json, regex");
   for (const char* name : {"guided_regex", "guided_choice", "guided_grammar", "guided_json"})
     expect_refused({{name, 3}}, name, "must be");
   for (const ordered_json& format :
        ordered_json::array({{{"type", "json_schema"}, {"json_schema", {{"name", "x"}}}},
+                            {{"type", "json_object"}, {"schema", 3}},
                             "json",
                             3,
                             ordered_json::object(),

@@ -45,6 +45,7 @@ TEST(Images, RatioBeyondTwoHundredIsRefused) {
       EXPECT_TRUE(reply.error.is_null()) << reply.error.dump();
     } else {
       EXPECT_EQ(reply.error["code"], "image_aspect_ratio");
+      EXPECT_EQ(reply.error["param"], "messages[0].content[0]");
     }
   }
 }
@@ -97,7 +98,7 @@ TEST(Images, TokensOfAnImageAreBounded) {
       ask_about(engine, parts(image_part(media)),
                 {{"mm_processor_kwargs", {{"min_pixels", 9000}, {"max_pixels", 4000}}}});
   EXPECT_EQ(empty_range.error["code"], "invalid_value");
-  EXPECT_EQ(empty_range.error["param"], "mm_processor_kwargs");
+  EXPECT_EQ(empty_range.error["param"], "min_pixels");
 }
 
 TEST(Images, ImageTokensCountAgainstTheContext) {

@@ -192,6 +192,8 @@ TEST_F(PromptFields, PromptLogprobsHaveBounds) {
                                 {{"prompt_logprobs", "1"}}};
   for (const ordered_json& fields : refused)
     EXPECT_EQ(run(engine_, ask("hi", fields)).error["param"], "prompt_logprobs") << fields.dump();
+  EXPECT_EQ(run(engine_, ask("hi", refused[1])).error["message"],
+            "`prompt_logprobs` must be a positive value, in [0, 20], got 21");
   // 0 streams: it asks for nothing that a stream could not give.
   EXPECT_TRUE(reply_of({{"prompt_logprobs", 0}, {"stream", true}}).prompt_logprobs.is_null());
   EXPECT_EQ(raw({5}, {{"prompt_logprobs", 2}}).prompt_logprobs, ordered_json::array({nullptr}));

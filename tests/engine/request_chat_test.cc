@@ -121,6 +121,37 @@ TEST(RequestChat, ContinuingExcludesAGenerationPrompt) {
                  Status::kInvalidValue, "add_generation_prompt", "Cannot set both");
 }
 
+TEST(RequestChat, AToolsParametersAreASchemaAndItsChoiceIsAKnownWord) {
+  for (const ordered_json& wrong : ordered_json::array({"x", 3, {1}})) {
+    const ordered_json function = {{"name", "f"}, {"parameters", wrong}};
+    expect_refused({{"tools", {{{"type", "function"}, {"function", function}}}}},
+                   Status::kInvalidValue, "tools", "the tool \"f\" must be a JSON schema");
+  }
+  // Without tools the choice among them is tolerated, but not a word that is none.
+  EXPECT_TRUE(parse({{"tool_choice", "required"}}));
+  for (const ordered_json& wrong : ordered_json::array({"maybe", true, {1}}))
+    expect_refused({{"tool_choice", wrong}}, Status::kInvalidValue, "tool_choice", wrong.dump());
+}
+
+TEST(RequestChat, ABoundOfPixelsThatIsNotNamedGivesWay) {
+  const ordered_json plain = {{"type", "image"}, {"media", 3}};
+  const auto bounds = [&](const ordered_json& all, const ordered_json& own) {
+    ordered_json part = plain;
+    part.update(own);
+    const ordered_json messages = {{{"role", "user"}, {"content", ordered_json::array({part})}}};
+    const auto spec = parse({{"messages", messages}, {"mm_processor_kwargs", all}});
+    EXPECT_TRUE(spec) << spec.error().message;
+    return std::pair(spec->images[0].min_pixels, spec->images[0].max_pixels);
+  };
+  const ordered_json none = ordered_json::object();
+  EXPECT_EQ(bounds({{"max_pixels", 1000}}, none), std::pair(1, 1000));
+  EXPECT_EQ(bounds({{"min_pixels", 13000000}}, none), std::pair(13000000, 13000000));
+  EXPECT_EQ(bounds({{"min_pixels", 5000}}, {{"max_pixels", 4000}}), std::pair(1, 4000));
+  EXPECT_EQ(bounds({{"max_pixels", 4000}}, {{"min_pixels", 5000}}), std::pair(5000, 5000));
+  expect_refused({{"mm_processor_kwargs", {{"min_pixels", 9000}, {"max_pixels", 4000}}}},
+                 Status::kInvalidValue, "min_pixels", "at most max_pixels=4000, got 9000");
+}
+
 TEST(RequestChat, PixelRangesComeFromTheModelTheRequestOrThePart) {
   const ordered_json plain = {{"type", "image"}, {"media", 3}};
   ordered_json own = plain;

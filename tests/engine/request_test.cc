@@ -286,8 +286,16 @@ TEST(Request, UnsupportedWishesAreRefusedByName) {
             "priority must be 0: requests are served in their order, got -2");
   EXPECT_TRUE(parse_field("priority", 0));
   EXPECT_EQ(refusal("logits_processors", {"x"}, Status::kUnsupportedFeature),
-            "logits_processors must be absent: requests bring no code, got [\"x\"]");
+            "logits_processors must be absent or empty: requests bring no code, got [\"x\"]");
   EXPECT_TRUE(parse_field("logits_processors", nullptr));
+  EXPECT_TRUE(parse_field("logits_processors", ordered_json::array()));
+}
+
+TEST(Request, ACacheSaltIsATextThatIsNotEmpty) {
+  EXPECT_TRUE(parse_field("cache_salt", "tenant-7"));
+  EXPECT_TRUE(parse_field("cache_salt", nullptr));
+  EXPECT_EQ(refusal("cache_salt", ""), "cache_salt must not be empty, got \"\".");
+  EXPECT_EQ(refusal("cache_salt", 7), "cache_salt must be a string, got 7");
 }
 
 TEST(Request, UnknownFieldsAreIgnored) {

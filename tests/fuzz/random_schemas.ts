@@ -138,6 +138,11 @@ export function schema(random: Random, depth = 0): Json {
     () => ({ type: 'string', ...(counts(random, 'minLength', 'maxLength', 30) as object) }),
     () => ({ type: 'string', pattern: pick(random, patterns) }),
     () => ({ type: 'string', format: pick(random, formats) }),
+    () => ({
+      ...{ type: 'string', pattern: pick(random, patterns) },
+      ...{ minLength: random(4), maxLength: 4 + random(12) },
+    }),
+    () => ({ type: 'array', uniqueItems: true, items: { enum: ['a', 1, null, 'b'] } }),
     () => ({ type: 'integer', ...(bounds(random, true) as object) }),
     () => ({ type: 'number', ...(bounds(random, false) as object) }),
     () => ({ type: pick(random, ['boolean', 'null', 'string', 'number']) }),
@@ -151,12 +156,17 @@ export function schema(random: Random, depth = 0): Json {
     () => object(random, depth),
     () => object(random, depth),
     () => array(random, depth),
+    () => ({
+      ...{ type: 'object', propertyNames: { pattern: pick(random, patterns), maxLength: 9 } },
+      ...{ properties: { ab: true, 'x y': true }, additionalProperties: inner() },
+    }),
+    () => ({ type: 'object', patternProperties: { [pick(random, patterns)]: inner() } }),
     () => ({ anyOf: few() }),
     () => ({ oneOf: few() }),
     () => ({ allOf: few() }),
     () => ({ ...(object(random, depth) as object), anyOf: few() }),
   ];
-  const unknown = ['not', 'if', 'contains', 'propertyNames', 'unevaluatedItems'];
+  const unknown = ['not', 'if', 'contains', 'dependentSchemas', 'unevaluatedItems'];
   const made = pick(random, depth > 3 ? simple : depth === 0 ? nested : [...simple, ...nested])();
   if (random(50) === 0 && typeof made === 'object') {
     return { ...(made as object), [pick(random, unknown)]: inner() };

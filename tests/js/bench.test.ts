@@ -72,6 +72,16 @@ it('leaves out what is not asked for, and counts all sequences of a batch', asyn
   expect(figures.decode_tokens_per_s).toBeGreaterThan(0);
 });
 
+it.each([
+  [['--context', '200000'], /--context 200000 with --new 32 takes 200033 tokens, .* has \d+/],
+  [['--prompt', '200000'], /--prompt 200000 takes 200001 tokens/],
+])('refuses what the context cannot hold before it computes: %j', async (words, message) => {
+  const ended = await ocelli(['bench', '--model', model, ...words]);
+  expect(ended.code).toBe(1);
+  expect(ended.err).toMatch(/^ocelli: context_length_exceeded: [^\n]*\n$/);
+  expect(ended.err).toMatch(message);
+});
+
 it('prints lines for people', async () => {
   const words = ['bench', '--model', model, '--prompt', '40', '--new', '3', '--repeat', '1'];
   const { out } = await ocelli([...words, '--image', '56']);
@@ -85,7 +95,7 @@ it.each([
   [['--context', '1000000'], 1, /context/],
   [['--variant', 'none'], 2, /--variant is "none"/],
   [['--batch', '0'], 2, /--batch is "0"; it must be an integer, at least 1/],
-  [['--image', '10'], 2, /--image is "10"; it must be an integer, at least 28/],
+  [['--image', '10'], 2, /--image is "10"; it must be an integer, from 28 to 8000/],
   [['words'], 2, /unexpected operand "words"/],
 ])('refuses %j', async (words, code, message) => {
   const ended = await ocelli([...common(), ...words]);

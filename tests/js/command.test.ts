@@ -211,6 +211,11 @@ describe('wrong usage ends with 2', () => {
     [['run', 'a', '--max-tokens', '0'], /--max-tokens is "0"; it must be an integer, at least 1/],
     [['run', 'a', '--variant', 'best'], /--variant is "best"; it must be one of mt-relaxed/],
     [['run', 'a', '--template', 'llama'], /--template is "llama"; it must be one of qwen, hermes/],
+    [['serve', '--origin', 'nope'], /--origin is "nope"; it must be an origin/],
+    [['serve', '--origin', 'https://a.example/page'], /--origin is "https:\/\/a\.example\/page"/],
+    [['serve', '--image-host', ''], /--image-host is ""; it must be the name or address/],
+    [['serve', '--image-host', 'a.example', '--image-host', 'https://b'], /is "https:\/\/b"/],
+    [['serve', '--api-key', ''], /--api-key is ""; it must be text/],
     [['convert', 'a'], /2 operands are needed, got 1/],
     [['convert', 'a', 'b', '--linear', 'int3'], /--linear is "int3"/],
   ])('%j', async (words, message) => {

@@ -125,8 +125,8 @@ describe.each(variantNames)('%s', (variant) => {
       formats.push((plan as { kv_format: string }).kv_format);
     }
     expect(formats).toEqual(['f16', 'int8', 'f16', 'f32']);
-    await expect(ai({ variant, kv: 'int4' as 'int8' }).info()).rejects.toThrow(
-      'option kv must be "f16" or "int8", got "int4"',
+    expect(() => ai({ variant, kv: 'int4' as 'int8' })).toThrow(
+      'kv must be one of "f16", "int8", got "int4"',
     );
   });
 

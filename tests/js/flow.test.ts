@@ -171,6 +171,30 @@ describe.each(places)('%s', (place) => {
     expect((await ai.run(null, { messages, user: 'x' })).choices[0]?.message.content).toBe('new');
   });
 
+  it('goes on where the function that is told throws, and hides that from nobody', async () => {
+    const ai = fakeAI(() => fakeCore(() => textScript(['a', 'b'])), place);
+    const uncaught: unknown[] = [];
+    vi.stubGlobal('queueMicrotask', (work: () => void) => {
+      try {
+        work();
+      } catch (error) {
+        uncaught.push(error);
+      }
+    });
+    const mine = new Error('mine');
+    const onEvent = (): void => {
+      throw mine;
+    };
+    try {
+      const answer = await ai.run(null, { messages }, { onEvent });
+      expect(answer.choices[0]?.message.content).toBe('ab');
+    } finally {
+      vi.unstubAllGlobals();
+    }
+    expect(uncaught.length).toBeGreaterThan(2);
+    expect(new Set(uncaught)).toEqual(new Set([mine]));
+  });
+
   it('hands over the dump before the end', async () => {
     const images = [
       {
@@ -232,7 +256,9 @@ it('rejects everything when the thread dies', async () => {
   const line = linePair(fakeCore(() => endless));
   const engine = await openOverLine(line, { threads: 1, open: {} }, fakeSource());
   const events: string[] = [];
-  await engine.start({ body: ['{}'], images: [], dump: false }, (event) => events.push(event.type));
+  await engine.start({ body: ['{}'], images: [], imagePaths: [], dump: false }, (event) =>
+    events.push(event.type),
+  );
   line.failNow(new Error('exit code 134'));
   expect(events.at(-1)).toBe('error');
   expect([engine.death?.code, line.ended]).toEqual(['engine_crashed', true]);
@@ -258,29 +284,4 @@ describe('install', () => {
     await import('../../js/azion.ts');
     expect(typeof (scope.Azion?.['AI'] as { run: unknown }).run).toBe('function');
   });
-});
-
-it('refuses a wrong number of threads', async () => {
-  const { createAI } = await import('../../js/ai.ts');
-  for (const threads of [0, 65, 1.5, NaN])
-    expect(() => createAI({ threads })).toThrow(/threads must be an integer from 1 to 64/);
-});
-
-it('a request takes over the steps when the one that made them is gone', async () => {
-  const core = fakeCore(({ max_tokens }) => (max_tokens === 1 ? endless : textScript(['a', 'b'])));
-  const ai = fakeAI(() => core, 'inline');
-  const gone = (await ai.run(null, { messages, stream: true, max_tokens: 1 })) as ChatStream;
-  // As workerd does when a client has left: what the request waits for, the resolving of its promise, never comes.
-  const real = globalThis.setImmediate;
-  let lost = 0;
-  globalThis.setImmediate = ((callback: () => void) =>
-    String(callback).includes('[native code]') ? void lost++ : real(callback)) as typeof real;
-  while (lost === 0) await new Promise((resolve) => setTimeout(resolve, 1));
-  globalThis.setImmediate = real;
-  const { steps } = core;
-  await new Promise((resolve) => setTimeout(resolve, 20));
-  expect(core.steps).toBe(steps);
-  const answer = await ai.run(null, { messages, stream: false });
-  expect(answer.choices[0]?.message.content).toBe('ab');
-  await gone.body?.cancel();
 });

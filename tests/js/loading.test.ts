@@ -55,6 +55,11 @@ function held(source: ShardSource): ShardSource & {
   };
 }
 
+/** Waits for what is right sooner or later; a test's own time-out says that it never was. */
+const until = async (right: () => boolean): Promise<void> => {
+  while (!right()) await settled();
+};
+
 describe.each(['inline', 'line'] as Place[])('%s', (place) => {
   function opened(
     count = 3,
@@ -72,19 +77,16 @@ describe.each(['inline', 'line'] as Place[])('%s', (place) => {
     await settled();
     expect(core.opened.length).toBe(0); // not even the tokenizer is there
     await source.give(0);
-    await settled();
-    expect(core.opened.length).toBe(1);
-    const { steps } = core;
-    expect(steps).toBeGreaterThan(0);
+    await until(() => core.opened.length === 1 && core.steps > 0);
+    let steps = 0;
+    await until(() => steps === (steps = core.steps)); // it stands still
     let ticks = 0;
     const timer = setInterval(() => ticks++, 1);
-    await settled();
+    await until(() => ticks > 3); // the thread is free
     clearInterval(timer);
-    expect(ticks).toBeGreaterThan(3); // the thread is free
     expect(core.steps).toBe(steps);
     await source.give(1);
-    await settled();
-    expect(core.steps).toBeGreaterThan(steps); // one more try for one more shard
+    await until(() => core.steps > steps); // one more try for one more shard
     await source.give(2);
     expect((await answer).choices[0]?.message.content).toBe('fine');
   });
@@ -93,11 +95,11 @@ describe.each(['inline', 'line'] as Place[])('%s', (place) => {
     const { core, source, ai } = opened(4);
     const info = ai.info();
     await source.give(0);
-    await settled();
-    expect(core.warmUps).toBe(4);
+    await until(() => core.warmUps === 4);
     const pending = ai.run(null, { messages });
-    await settled();
+    await until(() => core.opened.length === 1);
     await source.give(1);
+    await until(() => core.committed.size === 2);
     await settled();
     expect(core.warmUps).toBe(4); // a request is open
     await source.give(2);
@@ -180,8 +182,7 @@ describe.each(['inline', 'line'] as Place[])('%s', (place) => {
       ai.info(),
     ].map(rejection);
     await source.give(0);
-    await settled();
-    expect(cores[0]?.opened.length).toBe(2);
+    await until(() => cores[0]?.opened.length === 2);
     await happens(source);
     for (const error of await Promise.all(waiting)) {
       expect(error).toMatchObject({ status: 500, code });
@@ -207,10 +208,6 @@ describe.each(['inline', 'line'] as Place[])('%s', (place) => {
       expect(source.asked).toEqual([0, 2]);
       return { core, source, ai, answer };
     };
-    const until = async (right: () => boolean): Promise<void> => {
-      while (!right()) await settled();
-    };
-
     it('waits for the first answer to begin', async () => {
       const { core, source, ai, answer } = await waiting();
       await source.give(2);
@@ -257,11 +254,10 @@ describe.each(['inline', 'line'] as Place[])('%s', (place) => {
     ];
     const ends = runs.map((run) => expect(run).rejects.toBe(reason));
     const other = ai.run(null, { messages });
-    await settled();
+    await until(() => core.requests.size === 3);
     control.abort(reason);
     await Promise.all(ends);
-    await settled();
-    expect([core.cancels, core.requests.size]).toEqual([2, 1]);
+    await until(() => core.cancels === 2 && core.requests.size === 1);
     await source.give(1);
     await source.give(2);
     expect((await other).choices[0]?.message.content).toBe('fine');
@@ -290,7 +286,10 @@ it('takes no request where only the tokenizer is wanted', async () => {
   const engine = await openEngine(options, fakeSource(), undefined, async () => core.loaded);
   await engine.loaded();
   expect([...core.committed]).toEqual([0]);
-  const start = engine.start({ body: ['{}'], images: [], dump: false }, () => undefined);
+  const start = engine.start(
+    { body: ['{}'], images: [], imagePaths: [], dump: false },
+    () => undefined,
+  );
   expect(await rejection(start)).toMatchObject({ status: 503, code: 'not_ready' });
 });
 

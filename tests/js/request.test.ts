@@ -55,6 +55,16 @@ afterAll(() => {
   server.close();
 });
 
+describe('request_id', () => {
+  const idOf = async (request_id: unknown) =>
+    (await prepareRequest(parseBody({ messages: [], request_id } as never), options)).requestId;
+  it('is the caller’s where there is one', async () => {
+    expect(await idOf('abc')).toBe('abc');
+    for (const none of [undefined, null, '']) expect(await idOf(none)).toBe(null);
+    await expect(idOf(5)).rejects.toMatchObject({ status: 400, param: 'request_id' });
+  });
+});
+
 describe('images', () => {
   it.each([
     [
@@ -224,6 +234,14 @@ describe('bodies as text', () => {
   it('lose white space and nothing else', () => {
     const { value, stringify } = parseSpelled(' { "a" : [ -0.0 , 2.50 ] , "b" : "\\u0041" } ');
     expect(stringify(value)).toBe('{"a":[-0.0,2.50],"b":"A"}');
+  });
+  it('and text cut within an emoji is still text', async () => {
+    const cut = '🙂'.slice(0, 1);
+    const whole = JSON.stringify({ messages: [], a: '\\ud83d', b: `🙂${cut}`, c: '\udc00' });
+    expect((await asked(whole)).json).toBe(
+      '{"messages":[],"a":"\\\\ud83d","b":"🙂\ufffd","c":"\ufffd"}',
+    );
+    expect((await asked({ messages: [], text: cut })).json).toBe('{"messages":[],"text":"\ufffd"}');
   });
   it('may be large', () => {
     const text = `{"x":"${'A1'.repeat(8 << 20)}","y":1.0}`;

@@ -82,7 +82,7 @@ describe('wrong usage', () => {
   it.each([
     [['--shape', '4b', 'x'], /--shape is "4b"; it must be one of 3b, 7b, tiny/],
     [['x'], /--shape is needed/],
-    [['--shape', 'tiny'], /1 operands are needed, got 0/],
+    [['--shape', 'tiny'], /1 operand is needed, got 0/],
     [['--shape', 'tiny', 'x', '--seed', '-1'], /--seed is "-1"; it must be an integer, at least 0/],
     [['--shape', 'tiny', 'x', '--linear', 'f16'], /--linear is "f16"/],
   ])('%j ends with 2', async (words, message) => {

@@ -173,7 +173,7 @@ TEST(MatmulQ8, TiersAreEqualBitForBit) {
   for (WeightFormat format : {WeightFormat::kU4, WeightFormat::kU8}) {
     for (const Shape& shape : kShapes) {
       const Weights w = make_weights(format, shape.n, shape.k, true, 29, shape.tiles_per_part);
-      for (int rows : {1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 66}) {  // 66: more than a panel
+      for (int rows : {1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 66, kPanelRowsMax + 5}) {
         auto x = random_floats(static_cast<size_t>(rows) * shape.k, 31);
         x[static_cast<size_t>(rows - 1) * shape.k] = -300.0f;
         for (const How& how : kHows) {
@@ -225,7 +225,7 @@ TEST(MatmulQ8, WeightsAreReadOnceForUpTo32Rows) {
     CountingTier::tile_bytes = tile_bytes(format, w.linear.k_padded());
     const auto matmul = format == WeightFormat::kU4 ? matmul_q8_loops<CountingTier, true>
                                                     : matmul_q8_loops<CountingTier, false>;
-    for (int rows : {1, 2, 3, 4, 7, 8, 33, 64, 65, 128}) {
+    for (int rows : {1, 2, 3, 4, 7, 8, 33, 64, 65, 128, 300}) {
       for (const How& how : kHows) {
         const auto x = random_floats(static_cast<size_t>(rows) * shape.k, 43);
         const Quantized q = quantize(x, rows, shape.k, how.bits, how.ratio);
@@ -246,6 +246,7 @@ TEST(MatmulQ8, RowBitsDoNotDependOnTheCall) {
   const int k = 384, all = 13;
   auto x = random_floats(static_cast<size_t>(all) * k, 37);
   for (int m : {2, 7}) x[static_cast<size_t>(m) * k + 40] = 900.0f;  // neighbours of outlier rows
+  for (int m = 0; m < all; ++m) x[static_cast<size_t>(m) * k + 200] = 900.0f;
   for (WeightFormat format : {WeightFormat::kU4, WeightFormat::kU8}) {
     const Weights w = make_weights(format, 20, k, true, 41, 1);
     std::vector<float> expected(static_cast<size_t>(all) * 20);

@@ -104,15 +104,15 @@ async function captions({ url, random }) {
   return answer.left ? null : told(answer, tasks, ['rateLimitExceeded', 'invalidImage']);
 }
 
-/** A task for later: whoever accepts it has to finish it. */
+/** A task for later: whoever accepts it has to finish it. Those who have accepted too many say so. */
 async function later({ url, random, accepted, hooks }) {
   const wants = random.chance(0.3)
     ? { webhookURL: `${hooks.url}/${random.chance(0.3) ? 'late' : 'now'}` }
     : { deliveryMethod: 'async' };
   const task = captionTask(random, wants);
   const answer = await post(url, [task]);
-  const wrong = told(answer, [task]);
-  if (wrong) return wrong;
+  const wrong = told(answer, [task], ['rateLimitExceeded']);
+  if (wrong || JSON.parse(answer.text).errors) return wrong;
   accepted.set(task.taskUUID, task);
   if (!random.chance(0.2)) return null;
   return told(await post(url, [task]), [task]);

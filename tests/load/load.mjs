@@ -104,10 +104,10 @@ async function collect(server, accepted, hooks, faults) {
   }
 }
 
-/** How many of the accepted tasks are not over. */
-async function unfinished(server, accepted) {
+/** How many of the tasks are not over. */
+async function unfinished(server, tasks) {
   let count = 0;
-  for (const taskUUID of accepted.keys()) {
+  for (const taskUUID of tasks) {
     const body = JSON.stringify([{ taskType: 'getResponse', taskUUID }]);
     const headers = { authorization: 'Bearer rw-open' };
     const { text } = await ask(`${server.url}/v1`, { headers, body });
@@ -153,13 +153,11 @@ export async function load({
   async function interrupt(random) {
     const [later] = [...acts.keys()].filter(({ name }) => name === 'later');
     const { url } = server;
-    const before = new Map();
-    await Promise.all(
-      Array.from({ length: 32 }, () => later({ url, random, accepted: before, hooks })),
-    );
-    const count = await unfinished(server, before);
+    await Promise.all(Array.from({ length: 32 }, () => later({ url, random, accepted, hooks })));
+    // Where too many waited already, none of these was taken: then the last of those.
+    const last = [...accepted.keys()].slice(-32);
+    const count = await unfinished(server, last);
     await server.restart();
-    for (const [id, task] of before) accepted.set(id, task);
     return count;
   }
 
@@ -183,6 +181,9 @@ export async function load({
     if (!server.alive()) faults.push(`the server ended: ${server.said}`);
     const status = await server.stop();
     if (status !== 0) faults.push(`the server ended with ${status}: ${server.said}`);
+  } catch (error) {
+    const end = server.alive() ? '' : `\nocelli serve ended with ${server.status}: ${server.said}`;
+    faults.push(`${error.stack}${end}`);
   } finally {
     hooks.close();
     await server.stop().catch(() => undefined);

@@ -41,6 +41,8 @@ export async function serverIn(folder, words = []) {
     /** Resolves when it can be asked. */
     up: Promise.resolve(),
     said: '',
+    /** How the last process ended, or its signal. */
+    status: null,
     /** Lines of its log. */
     logged: 0,
     async start() {
@@ -77,6 +79,7 @@ export async function serverIn(folder, words = []) {
           if (/^ready: /m.test(said)) accept();
         });
         void ended.then(([code, signal]) => {
+          server.status = code ?? signal;
           reject(new Error(`ocelli serve ended with ${code ?? signal}: ${said}`));
         });
       });

@@ -679,14 +679,18 @@ describe('addresses, ids and keys', () => {
     [
       { engine: 'cloud' as 'remote' },
       'invalid_value',
-      /engine must be "local", "remote" or "auto", got "cloud"/,
+      /engine must be one of "local", "remote", "auto", got "cloud"/,
     ],
     [
       { remote: { url: 'nowhere' } },
       'invalid_value',
       /remote\.url must be an http\(s\) URL, got "nowhere"/,
     ],
-    [{ remote: { url: 'ftp://x' } }, 'invalid_value', /got one of ftp:/],
+    [
+      { remote: { url: 'ftp://x' } },
+      'invalid_value',
+      /remote\.url must be an http\(s\) URL, got "ftp:\/\/x"/,
+    ],
     [
       { remote: { url: 'https://me:secret@x' } },
       'invalid_value',
@@ -695,7 +699,7 @@ describe('addresses, ids and keys', () => {
     [
       { remote: { url: 'https://x', retries: -1 } },
       'invalid_value',
-      /remote\.retries is -1; it must be an integer from 0 to 100/,
+      /remote\.retries must be an integer from 0 to 100, got -1/,
     ],
     [{ remote: { url: 'https://x', apiKey: 'a b' } }, 'invalid_value', /remote\.apiKey must be/],
   ])('refuses %j', (options, code, message) => {

@@ -82,3 +82,9 @@ it('in Node', async () => {
   expect({ code, err }).toEqual({ code: 0, err: '' });
   expect(JSON.parse(out)).toMatchObject({ text: expected });
 });
+
+it('says what is lacking without `files`', async () => {
+  const { code, err } = await program(process.execPath, [join(folder, 'script.js')]);
+  expect(code).toBe(1);
+  expect(err).toMatch(/thread.entry\.js; in a bundled program `files` has to say/);
+});

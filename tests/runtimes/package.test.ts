@@ -45,6 +45,15 @@ describe('the tarball', () => {
       if (!path.includes('*')) expect(existsSync(join(home, path)), path).toBe(true);
   });
 
+  it('has no URL that a bundler would take for a file to copy: it would come without what it imports', () => {
+    const asset = /new URL\(\s*[^)]*import\.meta\.url/;
+    const scripts = files.filter(
+      (name) => /\.js$/.test(name) && !name.startsWith('build/js/cli/'), // not for bundles
+    );
+    const guilty = scripts.filter((name) => asset.test(readFileSync(join(home, name), 'utf8')));
+    expect(guilty).toEqual([]);
+  });
+
   it('compiles no text and makes no blob: a strict content-security-policy holds', () => {
     const scripts = files.filter((name) => /\.m?js$/.test(name));
     expect(scripts.length).toBeGreaterThan(20);
@@ -62,6 +71,10 @@ import { type AI, type ChatCompletion, createAI, environmentOptions, OcelliError
 import { installAzion } from 'ocelli/azion';
 import { type Manifest, openCache, parseManifest, pull, sourceFrom } from 'ocelli/weights';
 import { createWorker } from 'ocelli/worker';
+import { serveBun } from 'ocelli/worker/bun';
+import { serveDeno } from 'ocelli/worker/deno';
+import { serveNode } from 'ocelli/worker/node';
+import { createAI as createForWorkerd } from 'ocelli/workerd';
 const ai: AI = createAI({ threads: 1 });
 const messages = [{ role: 'user', content: 'Who are you?' }];
 const whole: ChatCompletion = await ai.run(null, { messages });
@@ -70,6 +83,10 @@ const text: string | null | undefined = whole.choices[0]?.message.content;
 const hosted = await Azion.AI.run('qwen-qwen25-vl-3b-instruct-awq', { messages });
 const reply: Response = await createWorker({ ai }).fetch(new Request('http://here/health'));
 export { text, hosted, reply, OcelliError };
+const servers: string[] = [serveBun, serveDeno].map((serve) => serve(createWorker({ ai }), { port: 0 }).url);
+const there: Promise<void> = createForWorkerd({ idleUnloadMs: 1000 }).close();
+const onNode: string = (await serveNode(createWorker({ ai }))).url;
+export { servers, there, onNode };
 const elsewhere = createAI({ remote: { url: 'https://host/v1', apiKey: 'K' }, engine: 'remote' });
 const where: string | null = (await elsewhere.info()).model;
 installAzion({ ...environmentOptions(), engine: 'local' });
@@ -120,6 +137,7 @@ server.close();
 describe('an empty project', () => {
   it.each([
     ['nodenext', 'nodenext'],
+    ['node16', 'node16'],
     ['esnext', 'bundler'],
   ])('checks its types with module %s, resolution %s', async (module, moduleResolution) => {
     const folder = join(found.project, `types-${moduleResolution}`);
@@ -128,6 +146,21 @@ describe('an empty project', () => {
     const compilerOptions = {
       ...{ module, moduleResolution, target: 'es2022', lib: ['es2023', 'dom', 'dom.iterable'] },
       ...{ strict: true, noEmit: true, skipLibCheck: false, types: [] },
+    };
+    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions }));
+    const tsc = join(root, 'node_modules/typescript/bin/tsc');
+    const ended = await program(process.execPath, [tsc, '-p', folder]);
+    expect(ended).toEqual({ code: 0, out: '', err: '' });
+  });
+
+  it("checks its types in a program for Node alone, without the DOM's", async () => {
+    const folder = join(found.project, 'types-node');
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, 'main.ts'), usage);
+    const compilerOptions = {
+      ...{ module: 'nodenext', target: 'es2022', lib: ['es2023'], types: ['node'] },
+      ...{ strict: true, noEmit: true, skipLibCheck: false },
+      typeRoots: [join(root, 'node_modules/@types')],
     };
     writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions }));
     const tsc = join(root, 'node_modules/typescript/bin/tsc');

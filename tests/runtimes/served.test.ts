@@ -1,5 +1,5 @@
 // The server of ocelli/worker on Node, Deno, Bun and workerd, each on its own platform's server: chat completions to the bit,
-// the hosted services' dialects by their own examples, sockets (workerd without Runware's).
+// the hosted services' dialects by their own examples, sockets (workerd has none of Runware's).
 // Surprise: a socket from another page than the one allowed is refused before it is one, which only raw HTTP shows.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -102,9 +102,13 @@ function upgrade(url: string, path: string, origin?: string): Promise<number | u
   });
 }
 
-async function expectRunware(url: string): Promise<void> {
+async function expectTasks(url: string): Promise<void> {
   const http = (await example('runware_http.mjs', url, 'example')) as { data: object[] };
   expect(http.data[0]).toHaveProperty('text');
+}
+
+async function expectRunware(url: string): Promise<void> {
+  await expectTasks(url);
   const { data } = (await example('runware_socket.mjs', url, 'example')) as { data: object[] };
   expect(data[0]).toHaveProperty('text');
   expect(await upgrade(url, '/v1')).toBe(101);
@@ -144,6 +148,7 @@ it('workerd serves', async () => {
       const origin = url.replace(/\/$/, '');
       told = { answers: await answersOver(chat(origin)), variant: 'st-relaxed', threads: 1 };
       await expectDialects(origin);
+      await expectTasks(origin);
     });
     expect(text).toBe('');
     return told as Told;

@@ -205,6 +205,24 @@ describe('a full cache', () => {
   const size = 100_000;
   const models = () => ['a', 'b', 'c'].map((name) => randomShards([size, size], name));
 
+  it('gives up no model for one that does not fit all the same', async () => {
+    const library = new Library(memoryStore(5 * size));
+    const made = models();
+    for (const [n, { info, manifest, shards }] of made.slice(0, 2).entries()) {
+      const text = new TextDecoder().decode(manifest);
+      await library.keep({ url: `http://x/${n}/`, etag: null, manifest: text });
+      for (const [index, one] of info.shards.entries()) await library.put(one, shards[index]!);
+    }
+    const { info, manifest } = randomShards([size, size, size, size, size], 'large');
+    const url = 'http://x/large/';
+    await library.keep({ url, etag: null, manifest: new TextDecoder().decode(manifest) });
+    expect(await library.makeRoom(url, info.shards)).toBeGreaterThan(0);
+    // Nor shard by shard.
+    expect(await library.makeRoom(url, [info.shards[0]!])).toBeGreaterThan(0);
+    const whole = (await library.list()).filter(({ bytes }) => bytes === 2 * size);
+    expect(whole.map(({ name }) => name).sort()).toEqual(['a', 'b']);
+  });
+
   it('gives up the models that were used longest ago', async () => {
     const store = memoryStore(5 * size);
     const library = new Library(store);

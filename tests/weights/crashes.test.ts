@@ -90,12 +90,12 @@ async function load(library: Library, model: MadeModel, n: number, fetcher: type
       mirrors: [new URL('http://x/')],
       fetch: fetcher,
       options: readyOptions({ retryMs: 0, attempts: 20 }),
+      first: 0,
       requests: 0,
       ownCache: false,
     },
     info,
     partial: claimed,
-    first: 0,
     makeRoom: async () => false,
     cacheLost(error) {
       throw error;

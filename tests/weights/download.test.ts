@@ -27,6 +27,26 @@ const startOf = (range: string | null): number =>
   range === null ? 0 : Number(/^bytes=(\d+)-$/.exec(range)?.[1]);
 const isShard = (file: string): boolean => file.endsWith('.safetensors');
 
+it('closed while it hands out shards, a source leaves no locks, and none waits for another', async () => {
+  const model = randomShards([100, 200]);
+  const server = await serving(model);
+  const directory = temporary();
+  const options = { cache: { directory } };
+  const first = sourceFrom(server.url, fetch, options);
+  await first.manifest();
+  const held = await first.open!(1, model.info.shards[1]!);
+  const source = sourceFrom(server.url, fetch, options);
+  await source.manifest();
+  const [given, refused] = model.info.shards.map((info, index) => source.open!(index, info));
+  const ended = Promise.allSettled([given, refused]);
+  await source.close!();
+  expect((await ended).map(({ status }) => status)).toContain('rejected');
+  await expect(source.open!(0, model.info.shards[0]!)).rejects.toThrow(/is closed$/);
+  await held.close();
+  await first.close!();
+  expect(readdirSync(directory).filter((name) => name.endsWith('.lock'))).toEqual([]);
+});
+
 it('a time-out that comes late, as in a page that was frozen, does not end a transfer whose bytes are there', async () => {
   const model = randomShards([100]);
   let asked = 0;
@@ -50,13 +70,8 @@ it('a time-out that comes late, as in a page that was frozen, does not end a tra
     if (isShard(file)) asked++;
     return new Response(isShard(file) ? frozen(bytes) : (bytes as BodyInit));
   };
-  const options = {
-    cache: 'none',
-    fetch: fetcher as typeof fetch,
-    stallMs: 200,
-    attempts: 1,
-  } as const;
-  const source = sourceFrom('http://model.test/', options.fetch, options);
+  const options = { cache: 'none', stallMs: 200, attempts: 1 } as const;
+  const source = sourceFrom('http://model.test/', fetcher as typeof fetch, options);
   await source.manifest();
   const [info] = model.info.shards;
   const reader = await source.open!(0, info!);
@@ -293,7 +308,7 @@ describe('what cannot be had', () => {
       'cuts again and again',
       { cutAfter: 0 },
       'download_failed',
-      /cannot be fetched.*6 attempts/,
+      /(cannot be fetched|ended after byte).*6 attempts/,
       6,
     ],
     ['silence', { stallAfter: 0 }, 'download_stalled', /nothing came from http.* for 0.3 s/, 6],
@@ -369,6 +384,7 @@ describe('what cannot be had', () => {
         mirrors: [new URL('http://x/')],
         fetch: fetcher as typeof fetch,
         options: readyOptions({}),
+        first: 0,
         requests: 0,
         ownCache: false,
       };
@@ -538,6 +554,21 @@ describe('mirrors', () => {
     expect([bad.shardRequests().length, good.shardRequests().length]).toEqual([1, 1]);
   });
 
+  it.each<[string, Fault]>([
+    ['does not have the shards', { status: 404 }],
+    ['breaks off', { cutAfter: 0 }],
+    ['sends other bytes', { damageAt: 5000 }],
+  ])('are asked last once one of them %s', async (_, fault) => {
+    const model = randomShards(Array.from({ length: 8 }, (_, n) => (10 + n) * kib));
+    const [bad, good] = [await serving(model), await serving(model)];
+    bad.fault = ({ file }) => (isShard(file) ? fault : null);
+    const folder = temporary();
+    await pulling(bad, folder, { mirrors: [good.url], parallel: 2 });
+    expect(verifiedIn(folder)).toHaveLength(8);
+    expect(bad.shardRequests().length).toBeLessThanOrEqual(2);
+    expect(good.shardRequests()).toHaveLength(8);
+  });
+
   it('are all named as hopeless only when all are', async () => {
     const model = randomShards([10 * kib]);
     const [a, b] = [await serving(model), await serving(model)];
@@ -568,6 +599,21 @@ describe('the budget of requests', () => {
     expect(server.shardRequests()).toEqual([]);
   });
 
+  it('has a request for the address that a server sends on to, as hosts count them', async () => {
+    const model = randomShards([1000, 2000, 3000]);
+    const [front, back] = [await serving(model), await serving(model)];
+    front.fault = ({ file }) => ({ status: 302, headers: { location: back.url + file } });
+    const error = await rejection(pulling(front, temporary(), { requestsMax: 7 }));
+    expect(error.code).toBe('request_budget_exceeded');
+    expect(error.message).toMatch(
+      /3 shards .* takes 8 requests, but the budget is 7; .* requestsMax/,
+    );
+    expect(back.shardRequests()).toEqual([]);
+    const folder = temporary();
+    await pulling(front, folder, { requestsMax: 8 });
+    expect(verifiedIn(folder)).toHaveLength(3);
+  });
+
   it('ends a download that needs more, and what has come stays', async () => {
     const server = await serving(randomShards([100 * kib, 100 * kib]));
     server.fault = ({ file }) => (isShard(file) ? { cutAfter: 30 * kib } : null);
@@ -585,17 +631,36 @@ describe('the budget of requests', () => {
 
 describe('options', () => {
   it.each([
-    [{ parallel: 0 }, 'parallel', /parallel is 0; it must be an integer from 1 to 32/],
-    [{ attempts: 1.5 }, 'attempts', /attempts is 1.5/],
-    [{ stallMs: -1 }, 'stallMs', /stallMs is -1/],
-    [{ requestsMax: 0 }, 'requestsMax', /requestsMax is 0/],
-    [{ manifestSha256: 'abc' }, 'manifestSha256', /manifestSha256 is abc; it must be 64/],
-    [{ mirrors: ['ftp://x/'] }, 'mirrors', /mirrors is ftp:\/\/x\/; it must be http/],
-    [{ cache: 'disk' as 'fs' }, 'cache', /cache is "disk"; it must be one of auto/],
+    [{ parallel: 0 }, 'parallel', /^parallel must be an integer from 1 to 32, got 0$/],
+    [{ attempts: 1.5 }, 'attempts', /^attempts must be an integer .*, got 1.5$/],
+    [{ stallMs: -1 }, 'stallMs', /^stallMs must be .*, got -1$/],
+    [{ requestsMax: 0 }, 'requestsMax', /^requestsMax must be an integer, at least 1, got 0$/],
+    [
+      { manifestSha256: 'abc' },
+      'manifestSha256',
+      /^manifestSha256 must be 64 hex digits, got "abc"/,
+    ],
+    [{ mirrors: ['ftp://x/'] }, 'mirrors', /^mirrors must be a list, each an http\(s\) URL/],
+    [{ mirrors: 'https://x/' as never }, 'mirrors', /a list, each an .*, got "https:\/\/x\/"$/],
+    [
+      { headers: { a: 1, key: 'secret' } as never },
+      'headers',
+      /strings, got an object with a, key$/,
+    ],
+    [{ cache: 'disk' as 'fs' }, 'cache', /^cache must be one of "auto", .*, got "disk"$/],
+    [{ cache: { dir: '/tmp' } as never }, 'cache', /\{ directory \}.*, got an object with dir$/],
   ])('%j', async (options, param, message) => {
     const error = await rejection(pull('http://127.0.0.1:9/', options));
     expect(error).toMatchObject({ status: 400, code: 'invalid_value', param });
     expect(error.message).toMatch(message);
+  });
+
+  it('names the one that was meant', async () => {
+    const error = await rejection(
+      pull('http://127.0.0.1:9/', { mirror: ['https://x/'] } as object),
+    );
+    expect(error).toMatchObject({ code: 'unknown_option', param: 'mirror' });
+    expect(error.message).toBe('there is no option mirror: did you mean mirrors?');
   });
 });
 

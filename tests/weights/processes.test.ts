@@ -91,7 +91,7 @@ describe('ocelli pull', () => {
     child.stderr.on('data', (bytes) => (err += bytes));
     while (server.sent < 100 * kib) await new Promise((resolve) => setTimeout(resolve, 5));
     child.kill('SIGINT');
-    expect(await new Promise((resolve) => child.on('close', resolve))).toBe(1);
+    expect(await new Promise((resolve) => child.on('close', resolve))).toBe(130);
     expect(err).toBe('ocelli: stopped\n');
     expect(left(cache).map((name) => name.split('.')[1])).toEqual(
       expect.arrayContaining(['partial']),
@@ -140,9 +140,14 @@ describe('ocelli cache', () => {
   it('lists, measures, verifies and removes', async () => {
     const model = randomShards([3 << 20, 1000], 'tiny');
     const server = await serving(model);
-    const cache = temporary();
+    const cache = join(temporary(), 'cache');
     const at = ['--cache', cache];
+    // Looking makes no folder.
     expect((await ocelli(['cache', 'list', ...at])).out).toBe(`nothing in ${cache}\n`);
+    expect(await ocelli(['cache', 'size', ...at])).toMatchObject({ code: 0 });
+    expect(await ocelli(['cache', 'verify', ...at])).toMatchObject({ code: 0 });
+    expect((await ocelli(['cache', 'remove', '--unused', ...at])).out).toBe('0.0 MiB freed\n');
+    expect(existsSync(cache)).toBe(false);
     const pulled = await ocelli(['pull', server.url, ...at]);
     expect(pulled).toMatchObject({ code: 0 });
     expect(pulled.err).toMatch(/^loaded 3.0 MiB in [\d.]+ s\n$/);
@@ -171,7 +176,7 @@ describe('ocelli cache', () => {
   });
 
   it.each([
-    [['cache'], /1 operands are needed/],
+    [['cache'], /1 operand is needed/],
     [['cache', 'melt'], /there is no action "melt": list, size, verify, remove/],
     [['cache', 'remove'], /remove needs a MODEL, or --unused/],
     [['cache', 'list', 'x'], /unexpected operand "x"/],

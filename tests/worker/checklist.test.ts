@@ -168,6 +168,16 @@ const lines: Record<string, string | [part: string, file: string][]> = {
       'js/checklist/azion.ts',
     ],
   ],
+  // Each is asked for all of tests/clients/columns.mjs.
+  'Clients of §7 on Node 20 with the pinned versions': [
+    ['openai', 'clients/openai.test.mjs'],
+    ['ai, @ai-sdk/openai-compatible', 'clients/ai_sdk.test.mjs'],
+    ['@langchain/openai', 'clients/langchain.test.mjs'],
+    ['azion/ai', 'clients/azion.test.mjs'],
+    ['@runware/sdk-js', 'clients/runware.test.mjs'],
+    ['@openai/agents', 'clients/agents.test.mjs'],
+    ['@instructor-ai/instructor', 'clients/instructor.test.mjs'],
+  ],
 };
 
 it.each(Object.entries(lines))('the line %s has its tests', (line, where) => {

@@ -4,6 +4,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { createAI } from '../../js/ai.ts';
 import { createWorker } from '../../worker/app.ts';
 import { completionChunk, completionReply } from '../../worker/schemas.ts';
+import { settled } from '../js/fake_ai.ts';
 import { fakeWorker } from './fake_worker.ts';
 
 const path = '/v1/completions';
@@ -39,6 +40,30 @@ describe('on a scripted core', () => {
     const asked = JSON.parse(worker.core.opened[0] as string) as object;
     expect(asked).toMatchObject({ prompt: 'Once', max_tokens: 16, logprobs: false });
     expect(worker.records[0]).toMatchObject({ prompt_tokens: 9, completion_tokens: 3 });
+  });
+
+  it('/invocations answers a chat or a text, as its body asks', async () => {
+    const worker = fakeWorker();
+    const objectOf = async (body: unknown): Promise<unknown> => {
+      const reply = await worker.post('/invocations', body);
+      return ((await reply.json()) as { object: unknown }).object;
+    };
+    expect(await objectOf({ prompt: 'Once' })).toBe('text_completion');
+    expect(await objectOf({ messages: [{ role: 'user', content: 'Hi' }] })).toBe('chat.completion');
+    for (const body of [{}, { input: 'Once' }, []])
+      expect((await worker.post('/invocations', body)).status).toBe(400);
+  });
+
+  it('many prompts are no leak of listeners in the eyes of Node', async () => {
+    const warnings: string[] = [];
+    const note = ({ name }: Error): void => void warnings.push(name);
+    process.on('warning', note);
+    const worker = fakeWorker();
+    const prompt = Array.from({ length: 16 }, (_, i) => `${i}`);
+    expect((await worker.post(path, { prompt })).status).toBe(200);
+    await settled();
+    process.off('warning', note);
+    expect(warnings).toEqual([]);
   });
 
   it('streams are LF only, with usage when it is asked for', async () => {

@@ -1,6 +1,7 @@
 // Runware's dialect over WebSocket, on a real server with a real socket. The words before each colon are those of the
 // compatibility list.
 import { once } from 'node:events';
+import { connect } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import WebSocket from 'ws';
 import { serveNode } from '../../worker/adapters/node.ts';
@@ -161,6 +162,20 @@ describe('the server', () => {
     const wrong = new WebSocket(`${url}/v2`);
     const [error] = (await once(wrong, 'error')) as [Error];
     expect(error.message).toMatch(/404/);
+  });
+
+  it('outlives who resets the line that it refused', async () => {
+    const url = await serve(fakeWorker());
+    const { hostname, port } = new URL(url);
+    for (const path of ['/no', '/v1']) {
+      const line = connect(Number(port), hostname);
+      const head = `GET ${path} HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n`;
+      line.write(head);
+      await once(line, 'data');
+      line.resetAndDestroy();
+      await settled();
+    }
+    expect((await dial(url)).socket.readyState).toBe(WebSocket.OPEN);
   });
 
   it('takes them only from the origins it may', async () => {

@@ -9,6 +9,7 @@ describe('models', () => {
     const list = (await (await worker.get('/v1/models')).json()) as { data: object[] };
     const card = {
       ...{ id: 'fake-model', object: 'model', created: 1_746_821_581, root: 'fake-model' },
+      owned_by: 'vllm',
       ...{ parent: null, max_model_len: 4096 },
     };
     expect(list).toMatchObject({ object: 'list', data: [card] });
@@ -44,10 +45,24 @@ describe('models', () => {
 describe('the utility routes', () => {
   it('are there by GET and POST, and tell the version of the package', async () => {
     const worker = fakeWorker();
-    expect(await (await worker.get('/health')).text()).toBe('');
+    const health = await worker.get('/health');
+    expect([await health.text(), health.headers.get('content-length')]).toEqual(['', '0']);
     expect((await worker.post('/ping', '')).status).toBe(200);
     const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
     expect(await (await worker.get('/version')).json()).toEqual({ version });
+  });
+
+  it('mean the same with a slash at the end', async () => {
+    const worker = fakeWorker();
+    expect(await (await worker.post(`${chat}/`, hello)).json()).toMatchObject({
+      object: 'chat.completion',
+    });
+    expect(await (await worker.get('/v1/models/')).json()).toMatchObject({ object: 'list' });
+    const wrong = await worker.get(`${chat}/`);
+    expect([wrong.status, wrong.headers.get('allow')]).toEqual([405, 'POST']);
+    const tasks = await worker.post('/v1/', [{ taskType: 'ping', ping: true }]);
+    expect(await tasks.json()).toEqual({ data: [{ taskType: 'ping', pong: true }] });
+    expect((await worker.get('/nowhere/')).status).toBe(404);
   });
 
   it('say 503 while the model is being loaded', async () => {
@@ -60,7 +75,7 @@ describe('the utility routes', () => {
 
   it('count tokens and requests under the names of vLLM', async () => {
     const worker = fakeWorker();
-    await worker.post(chat, hello);
+    await worker.post(chat, { ...hello, max_tokens: 7 });
     const reply = await worker.get('/metrics');
     expect(reply.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8');
     const text = await reply.text();
@@ -73,6 +88,13 @@ describe('the utility routes', () => {
       'vllm:request_prompt_tokens_bucket{model_name="fake-model",le="10"} 1',
       'vllm:request_prompt_tokens_bucket{model_name="fake-model",le="+Inf"} 1',
       'vllm:e2e_request_latency_seconds_count{model_name="fake-model"} 1',
+      'vllm:request_inference_time_seconds_count{model_name="fake-model"} 1',
+      'vllm:request_max_num_generation_tokens_sum{model_name="fake-model"} 3',
+      'vllm:request_params_n_sum{model_name="fake-model"} 1',
+      'vllm:request_params_max_tokens_sum{model_name="fake-model"} 7',
+      'vllm:num_preemptions_total{model_name="fake-model"} 0',
+      '# TYPE vllm:num_preemptions_total counter',
+      'vllm:cache_config_info{model_name="fake-model",num_gpu_blocks="0"} 1',
     ])
       expect(text.split('\n')).toContain(line);
     // Every line is a comment or name{labels} number.
@@ -95,6 +117,18 @@ describe('tokens', () => {
     expect(JSON.parse(worker.core.opened[0] as string)).toMatchObject({ tokenize_only: true });
     const back = await worker.post('/detokenize', { tokens: [72, 105] });
     expect(await back.json()).toEqual({ prompt: 'Hi' });
+  });
+
+  it('are those of a model that is there', async () => {
+    for (const [path, body] of [
+      ['/tokenize', { prompt: 'Hi' }],
+      ['/tokenize', hello],
+      ['/detokenize', { tokens: [72] }],
+    ] as const) {
+      expect((await fakeWorker().post(path, { ...body, model: 'no' })).status).toBe(404);
+      for (const model of ['fake-model', '', null, 'runware:152@1'])
+        expect((await fakeWorker().post(path, { ...body, model })).status).toBe(200);
+    }
   });
 
   it.each([

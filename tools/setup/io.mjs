@@ -24,17 +24,40 @@ export function isMain(url) {
 
 export class SetupError extends Error {}
 
+const terminal = process.stderr.isTTY === true;
+
 export function say(text) {
-  process.stderr.write(`${text}\n`);
+  process.stderr.write(`${terminal ? '\r\x1b[K' : ''}${text}\n`);
 }
 
-/** Runs `work`, saying what is done and how long it took. */
+/** How often a step that is under way says so: a terminal redraws one line, a log gets a line each time. */
+const tickMs = terminal ? 1000 : 60_000;
+
+/** The steps under way; the innermost one draws. */
+const under = [];
+
+/** Runs `work`, saying what is done and for how long; work may tell how far it is. */
 export async function step(title, work) {
   say(`==> ${title}`);
   const start = performance.now();
-  const result = await work();
-  say(`    ${title}: ${((performance.now() - start) / 1000).toFixed(1)} s`);
-  return result;
+  const seconds = () => (performance.now() - start) / 1000;
+  let how = '';
+  const tick = () => {
+    if (under.at(-1) !== start) return;
+    const line = `    ${title}: ${how ? `${how}, ` : ''}${seconds().toFixed(0)} s`;
+    const width = (process.stderr.columns || 80) - 1;
+    process.stderr.write(terminal ? `\r${line.slice(0, width)}\x1b[K` : `${line} so far\n`);
+  };
+  under.push(start);
+  const timer = setInterval(tick, tickMs);
+  try {
+    const result = await work((text) => (how = text));
+    say(`    ${title}: ${seconds().toFixed(1)} s`);
+    return result;
+  } finally {
+    clearInterval(timer);
+    under.splice(under.indexOf(start), 1);
+  }
 }
 
 /** Ends the process with the message of a SetupError, or with a stack for a bug of ours. */
@@ -58,15 +81,21 @@ export function which(command) {
   return null;
 }
 
-/** Runs a command; rejects with its last lines of output when it fails. `show` lets its output through. */
-export function run(command, args, { show = false, ...options } = {}) {
+/**
+ * Runs a command; rejects with its last lines of output when it fails. `show` lets its output through, `heard` gets it piece
+ * by piece.
+ */
+export function run(command, args, { show = false, heard, ...options } = {}) {
   return new Promise((accept, reject) => {
     const child = spawn(command, args, {
       stdio: ['ignore', show ? 'inherit' : 'pipe', show ? 'inherit' : 'pipe'],
       ...options,
     });
     let tail = '';
-    const keep = (bytes) => (tail = (tail + bytes).slice(-4000));
+    const keep = (bytes) => {
+      tail = (tail + bytes).slice(-4000);
+      heard?.(String(bytes));
+    };
     child.stdout?.on('data', keep);
     child.stderr?.on('data', keep);
     child.on('error', (error) =>

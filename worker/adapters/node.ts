@@ -6,6 +6,8 @@ import type { Server } from 'node:http';
 import type { Worker } from '../app.ts';
 import { serveSockets } from './node_sockets.ts';
 
+export { sqliteStore } from './node_store.ts';
+
 export interface NodeServer {
   /** e.g. "http://127.0.0.1:8000" */
   readonly url: string;
@@ -18,7 +20,7 @@ export async function serveNode(
   worker: Worker,
   { host = '127.0.0.1', port = 8000 }: { host?: string; port?: number } = {},
 ): Promise<NodeServer> {
-  const server = createAdaptorServer({ fetch: worker.fetch }) as Server;
+  const server = createAdaptorServer({ fetch: (request) => worker.fetch(request) }) as Server;
   const endSockets = serveSockets(worker, server);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);

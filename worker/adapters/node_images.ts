@@ -9,7 +9,7 @@ import { Readable } from 'node:stream';
 import { checkAddress, guardedFetch, type ImageRules } from '../image_guard.ts';
 
 /** A resolver that fails for a name with any address that the rules do not allow. */
-export function checkedLookup(rules: ImageRules, resolve: typeof lookup = lookup): LookupFunction {
+function checkedLookup(rules: ImageRules, resolve: typeof lookup = lookup): LookupFunction {
   return (host, options, done) => {
     resolve(host, { ...options, all: true }, (error, addresses) => {
       if (error) return done(error, '');

@@ -14,6 +14,8 @@ export function serveSockets(worker: Worker, server: Server): () => void {
     perMessageDeflate: false,
   });
   server.on('upgrade', (request: IncomingMessage, socket, head) => {
+    // From here on its errors are nobody else's, and one without a listener would end the process.
+    socket.on('error', () => socket.destroy());
     const { origin, host = 'localhost' } = request.headers;
     const path = (request.url ?? '/').replace(/\?.*$/s, '');
     const status = refusedUpgrade(worker, path, origin);

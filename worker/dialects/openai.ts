@@ -4,7 +4,7 @@ import { resolveModel } from '../../js/models.ts';
 import { badRequest } from '../../js/errors.ts';
 import { randomHex } from '../../js/json_text.ts';
 import { answer } from '../answer.ts';
-import { readJson } from '../body.ts';
+import { type JsonBody, readJson } from '../body.ts';
 import { complete } from '../chat.ts';
 import type { App, Mount, RouteContext, WorkerContext } from '../context.ts';
 
@@ -18,27 +18,34 @@ export async function bearer(c: RouteContext, context: WorkerContext): Promise<v
   c.set('caller', await context.keys.callerOf(bearerOf(c)));
 }
 
-export const openai: Mount = (app: App, context: WorkerContext) => {
-  const chat = async (c: RouteContext): Promise<Response> => {
-    await bearer(c, context);
-    const { text, value } = await readJson(c, context);
-    const model = modelIn(value);
-    const facts = c.get('facts');
-    if (model !== null) facts.model = model;
-    facts.stream = (Object(value) as { stream?: unknown }).stream === true;
-    const caller = c.get('caller');
-    const headers = context.keys.admit(caller);
-    for (const [name, text] of Object.entries(headers)) c.header(name, text);
-    const given = c.req.header('x-request-id');
-    const completed = await complete(context, {
-      ...{ caller, model, body: text, value, facts, signal: c.req.raw.signal },
-      ...(given !== undefined && { requestId: c.get('requestId') }),
-    });
-    return answer(c, context, completed);
-  };
-  app.post('/v1/chat/completions', chat);
-  app.post('/chat/completions', chat);
+/** The answer to a chat completion of a caller who was let in. */
+export async function chat(
+  c: RouteContext,
+  context: WorkerContext,
+  { text, value }: JsonBody,
+): Promise<Response> {
+  const model = modelIn(value);
+  const facts = c.get('facts');
+  if (model !== null) facts.model = model;
+  facts.stream = (Object(value) as { stream?: unknown }).stream === true;
+  const caller = c.get('caller');
+  const headers = context.keys.admit(caller);
+  for (const [name, text] of Object.entries(headers)) c.header(name, text);
+  const given = c.req.header('x-request-id');
+  const completed = await complete(context, {
+    ...{ caller, model, body: text, value, facts, signal: c.req.raw.signal },
+    ...(given !== undefined && { requestId: c.get('requestId') }),
+  });
+  return answer(c, context, completed);
+}
 
+export const openai: Mount = (app: App, context: WorkerContext) => {
+  for (const path of ['/v1/chat/completions', '/chat/completions']) {
+    app.post(path, async (c) => {
+      await bearer(c, context);
+      return chat(c, context, await readJson(c, context));
+    });
+  }
   app.get('/v1/models', async (c) => {
     await bearer(c, context);
     const { name, most } = await loaded(context);
@@ -66,6 +73,13 @@ export function modelIn(value: unknown): string | null {
   throw badRequest('invalid_value', `model must be a string, got ${typeof model}`, 'model');
 }
 
+/** Throws a NotFoundError for a model that is not there. Where an endpoint answers in our place, that is for it to say. */
+export async function checkModel(context: WorkerContext, model: string | null): Promise<void> {
+  const { name } = await loaded(context);
+  if (model === null || name === null || (await context.adapters.list()).includes(model)) return;
+  resolveModel(model, name, context.models);
+}
+
 /** The loaded model's name, and how many tokens it takes; null where an endpoint answers in its place and says neither. */
 export async function loaded({
   ai,
@@ -82,7 +96,8 @@ function adapterCard(id: string, base: string | null, context: WorkerContext): o
 
 function card(id: string, { created }: WorkerContext, most: number | null): object {
   return {
-    ...{ id, object: 'model', created, owned_by: 'ocelli', root: id, parent: null },
+    // Programs tell by the owner what kind of server they talk to.
+    ...{ id, object: 'model', created, owned_by: 'vllm', root: id, parent: null },
     max_model_len: most,
     permission: [
       {

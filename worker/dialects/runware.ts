@@ -57,7 +57,10 @@ async function ask(c: RouteContext, context: WorkerContext): Promise<Response> {
   const { tasksPerRequest } = context.limits;
   if (tasks.length > tasksPerRequest)
     throw refuse('maxTasks', `${tasks.length} tasks; ${tasksPerRequest} are allowed in a request`);
-  const visitor = { caller, signal: c.req.raw.signal, origin: new URL(c.req.url).origin };
+  const visitor = {
+    ...{ caller, signal: c.req.raw.signal, origin: new URL(c.req.url).origin },
+    outlive: (work: Promise<unknown>) => c.env.waitUntil?.(work),
+  };
   const outcomes = await Promise.all(tasks.map((task) => context.desk.handle(task, visitor)));
   const data = outcomes.flatMap((outcome) => outcome.data ?? []);
   const failures = outcomes.flatMap(({ failure }) => failure ?? []);

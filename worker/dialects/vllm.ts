@@ -5,8 +5,9 @@ import type { ChatCompletion } from '../../js/types.ts';
 import { readJson } from '../body.ts';
 import type { App, Mount, RouteContext, WorkerContext } from '../context.ts';
 import { draining, Refusal, retryAfter } from '../errors.ts';
+import type { Reading } from '../metrics.ts';
 import { detokenizeBody, tokenizeChat, tokenizePrompt, valid } from '../schemas.ts';
-import { bearer, loaded, modelIn } from './openai.ts';
+import { bearer, checkModel, loaded, modelIn } from './openai.ts';
 
 export const vllm: Mount = (app: App, context: WorkerContext) => {
   const { ai, queue, metrics } = context;
@@ -15,7 +16,7 @@ export const vllm: Mount = (app: App, context: WorkerContext) => {
     if (queue.stopped) throw draining();
     if (context.loading())
       throw new Refusal(503, 'loading', 'the model is being loaded', { headers: retryAfter(5) });
-    return new Response(null, { status: 200 });
+    return new Response(null, { headers: { 'content-length': '0' } });
   };
   app.get('/health', health);
   app.on(['GET', 'POST'], '/ping', health);
@@ -29,17 +30,24 @@ export const vllm: Mount = (app: App, context: WorkerContext) => {
       requests = 0,
       preemptions = 0,
     } = stats as Record<string, number>;
-    const gauges = {
+    const readings: Record<string, Reading> = {
       num_requests_running: { help: 'Requests that are computed.', value: queue.running },
       num_requests_waiting: { help: 'Requests that wait.', value: queue.waiting },
       num_requests_in_engine: { help: 'Requests that the engine holds.', value: requests },
-      num_preemptions: { help: 'Prompts computed again for want of room.', value: preemptions },
+      num_preemptions_total: {
+        ...{ help: 'Prompts computed again for want of room.', value: preemptions },
+        kind: 'counter',
+      },
       gpu_cache_usage_perc: {
         help: 'The part of the KV cache in use, 0 to 1.',
         value: blocks > 0 ? (blocks - free) / blocks : 0,
       },
+      cache_config_info: {
+        ...{ help: 'The KV cache.', value: 1 },
+        labels: [['num_gpu_blocks', String(blocks)]],
+      },
     };
-    return c.body(metrics.text(name ?? '', gauges), 200, {
+    return c.body(metrics.text(name ?? '', readings), 200, {
       'content-type': 'text/plain; version=0.0.4; charset=utf-8',
     });
   });
@@ -47,19 +55,29 @@ export const vllm: Mount = (app: App, context: WorkerContext) => {
   app.post('/tokenize', async (c) => {
     await bearer(c, context);
     const { text, value } = await readJson(c, context);
-    const isChat = Object(value).messages !== undefined;
-    const tokens = isChat
-      ? await promptTokens(c, context, text, valid(tokenizeChat, value))
-      : await ai.tokenize(valid(tokenizePrompt, value).prompt);
+    const tokens =
+      Object(value).messages === undefined
+        ? await textTokens(context, valid(tokenizePrompt, value))
+        : await promptTokens(c, context, text, valid(tokenizeChat, value));
     const { most } = await loaded(context);
     return c.json({ count: tokens.length, max_model_len: most, tokens });
   });
   app.post('/detokenize', async (c) => {
     await bearer(c, context);
-    const { tokens } = valid(detokenizeBody, (await readJson(c, context)).value);
+    const { tokens, model = null } = valid(detokenizeBody, (await readJson(c, context)).value);
+    await checkModel(context, model);
     return c.json({ prompt: await ai.detokenize(tokens) });
   });
 };
+
+/** The ids of a text. */
+async function textTokens(
+  context: WorkerContext,
+  { prompt, model = null }: { prompt: string; model?: string | null | undefined },
+): Promise<number[]> {
+  await checkModel(context, model);
+  return context.ai.tokenize(prompt);
+}
 
 /** The ids of a chat's prompt. */
 async function promptTokens(

@@ -1,6 +1,7 @@
 // Owns telling others that a task is over: its webhook and its upload, tried again with pauses that double. Called by desk.ts.
 // Surprise: nothing is signed, as the service signs nothing: what authenticates a call is a token in its URL's query. For the
 // same reason a URL is never logged.
+import { onAbort } from '../abort.ts';
 import type { WorkerContext } from '../context.ts';
 
 export interface Delivery {
@@ -37,14 +38,13 @@ export async function deliver(
 export function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     signal.throwIfAborted();
-    const end = (): void => {
-      clearTimeout(timer);
-      reject(signal.reason as Error);
-    };
     const timer = setTimeout(() => {
-      signal.removeEventListener('abort', end);
+      unfollow();
       resolve();
     }, ms);
-    signal.addEventListener('abort', end, { once: true });
+    const unfollow = onAbort(signal, () => {
+      clearTimeout(timer);
+      reject(signal.reason as Error);
+    });
   });
 }

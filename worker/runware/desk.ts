@@ -4,6 +4,7 @@
 // it again, with the same UUID, when an answer takes long; only the same UUID for something else is a conflict.
 import { OcelliError } from '../../js/errors.ts';
 import { isFields } from '../../js/request.ts';
+import { onAbort } from '../abort.ts';
 import type { Facts, WorkerContext } from '../context.ts';
 import { checkUrl, type ImageRules } from '../image_guard.ts';
 import { type Caller, sha256Hex } from '../keys.ts';
@@ -23,6 +24,8 @@ export interface Visitor {
   signal: AbortSignal;
   /** Of the server, as it is called from there: "https://host". */
   origin: string;
+  /** Told of what goes on when nobody waits there any more. */
+  outlive?: (work: Promise<unknown>) => void;
 }
 
 /** What a task gives: results, or an error with the status and headers that say so over HTTP. */
@@ -36,6 +39,16 @@ export interface Desk {
   handle(task: unknown, visitor: Visitor): Promise<Outcome>;
   /** Resolves when nothing is worked on, once the queue has stopped. */
   settled(): Promise<void>;
+}
+
+/** How a task is computed. */
+interface Terms {
+  caller: Caller;
+  stop: AbortController;
+  /** Goes on although nobody waits. */
+  lasting: boolean;
+  /** Sees to it that the work is not given up. */
+  keep<T>(work: Promise<T>): Promise<T>;
 }
 
 interface Work {
@@ -116,7 +129,12 @@ export function createDesk(context: WorkerContext): Desk {
   }
 
   /** Keeps how it ended, tells whoever wants to be told, and keeps that. */
-  async function finish(owner: string, record: Record, ended: Partial<Record>): Promise<void> {
+  async function finish(
+    owner: string,
+    record: Record,
+    ended: Partial<Record>,
+    keep: Terms['keep'],
+  ): Promise<void> {
     const { task, ...rest } = record;
     const done: Record = { ...rest, ...ended };
     done.deliveries = task ? deliveriesOf(task, done) : record.deliveries;
@@ -128,35 +146,33 @@ export function createDesk(context: WorkerContext): Desk {
       await Promise.all(done.deliveries.map((delivery) => deliver(context, delivery)));
       await store.put(entryOf(owner, { ...done, deliveries: [] }, false, expires));
     };
-    void track(tell()).catch(() => undefined); // the server ends: it stays open
+    void keep(tell()).catch(() => undefined); // the server ends: it stays open
   }
 
   /** Computes an accepted task and keeps its end. */
   async function carryOut(
     record: Record & { task: Task },
-    caller: Caller,
-    stop: AbortSignal,
-    lasting: boolean,
+    { caller, stop, lasting, keep }: Terms,
   ): Promise<object> {
     const owner = caller.id;
     try {
-      const reply = await (lasting ? performInTurn : perform)(record, caller, stop);
+      const reply = await (lasting ? performInTurn : perform)(record, caller, stop.signal);
       // A reply that finds no room is still a reply to those who wait.
-      await finish(owner, record, { reply }).catch((error: unknown) => {
+      await finish(owner, record, { reply }, keep).catch((error: unknown) => {
         if (lasting) throw error;
       });
       return reply;
     } catch (error) {
       const unfinished = error instanceof OcelliError && error.code === 'shutting_down';
       if (lasting && !unfinished && !ending.aborted)
-        await finish(owner, record, { error: taskError(error, record.task).error });
+        await finish(owner, record, { error: taskError(error, record.task).error }, keep);
       throw error;
     } finally {
       if (lasting) accepted--;
     }
   }
 
-  function begin(task: Task, digest: string, { caller, origin }: Visitor): Work {
+  function begin(task: Task, digest: string, { caller, origin, outlive }: Visitor): Work {
     const { taskType, taskUUID, ttl } = task;
     const lasting = isAsync(task);
     const record = {
@@ -169,7 +185,11 @@ export function createDesk(context: WorkerContext): Desk {
       ...(ttl && { ttl }),
     };
     let accept = (): void => undefined;
-    const stop = new AbortController();
+    const keep = <T>(work: Promise<T>): Promise<T> => {
+      outlive?.(work.catch(() => undefined));
+      return track(work);
+    };
+    const terms = { caller, stop: new AbortController(), lasting, keep };
     const taken = new Promise<void>((resolve) => (accept = resolve));
     const run = async (): Promise<object> => {
       const before = await store.get('task', caller.id, taskUUID.toLowerCase());
@@ -198,20 +218,19 @@ export function createDesk(context: WorkerContext): Desk {
         }
         accept();
       }
-      return await carryOut(record, caller, stop.signal, lasting);
+      return await carryOut(record, terms);
     };
-    return enlist(nameOf(caller.id, taskUUID), digest, lasting, stop, taken, run);
+    return enlist(nameOf(caller.id, taskUUID), digest, terms, taken, run);
   }
 
   function enlist(
     name: string,
     digest: string,
-    lasting: boolean,
-    stop: AbortController,
+    { lasting, stop, keep }: Terms,
     taken: Promise<void>,
     run: () => Promise<object>,
   ): Work {
-    const reply = track(run()).finally(() => works.delete(name));
+    const reply = keep(run()).finally(() => works.delete(name));
     reply.catch(() => undefined);
     const accepted = Promise.race([taken, reply.then(() => undefined)]);
     accepted.catch(() => undefined);
@@ -237,18 +256,17 @@ export function createDesk(context: WorkerContext): Desk {
 
   /** Waits for the reply; the last one who leaves before it is there ends the work. */
   async function attend(work: Work, signal: AbortSignal): Promise<object> {
-    let leave = (): void => undefined;
+    let unfollow = (): void => undefined;
     const left = new Promise<never>((_, reject) => {
-      leave = () =>
-        reject(new OcelliError(499, 'client_closed', 'the client closed the connection'));
+      unfollow = onAbort(signal, () =>
+        reject(new OcelliError(499, 'client_closed', 'the client closed the connection')),
+      );
     });
-    signal.addEventListener('abort', leave);
-    if (signal.aborted) leave();
     work.waiters++;
     try {
       return await Promise.race([work.reply, left]);
     } finally {
-      signal.removeEventListener('abort', leave);
+      unfollow();
       if (--work.waiters === 0 && signal.aborted && !work.lasting) work.stop.abort();
     }
   }
@@ -275,14 +293,14 @@ export function createDesk(context: WorkerContext): Desk {
       const record = recordOf(entry);
       const { task, digest } = record;
       if (!task) {
-        await finish(entry.owner, record, {});
+        await finish(entry.owner, record, {}, track);
         continue;
       }
       const caller = context.keys.callerById(entry.owner);
       accepted++;
-      const stop = new AbortController();
-      const run = () => carryOut({ ...record, task }, caller, stop.signal, true);
-      enlist(nameOf(entry.owner, entry.id), digest, true, stop, Promise.resolve(), run);
+      const terms = { caller, stop: new AbortController(), lasting: true, keep: track };
+      const run = () => carryOut({ ...record, task }, terms);
+      enlist(nameOf(entry.owner, entry.id), digest, terms, Promise.resolve(), run);
     }
   }
   const resumed = track(resume());

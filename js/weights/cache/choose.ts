@@ -1,6 +1,6 @@
 // Owns which cache is used: the one that was asked for, else the first that works here. Called by library.ts. Surprise:
 // only one that was asked for by name may fail; where the host's own cannot be used, memory takes its place.
-import { badRequest } from '../../errors.ts';
+import { either, type Form, isObject, oneOf, integer, text, wrongValue } from '../../forms.ts';
 import { isNode } from '../../host.ts';
 import { cacheApiStore } from './cache_api.ts';
 import { cacheFolder, fsStore } from './fs.ts';
@@ -25,19 +25,36 @@ export type CacheChoice =
 /** One for all of this thread, so that an engine which is opened again finds what the last one fetched. */
 let inMemory: Store | undefined;
 
-const names: readonly unknown[] = ['auto', 'none', 'fs', 'opfs', 'cache-api', 'memory'];
+const withOne =
+  (name: string, form: Form): Form =>
+  (value) =>
+    isObject(value) && form((value as Record<string, unknown>)[name]) === null
+      ? null
+      : `{ ${name} }, ${form(undefined) ?? ''}`;
 
-/** The store, or null for 'none' (and for 'auto' where OCELLI_CACHE is "off"). */
-export async function chooseStore(choice: CacheChoice = 'auto'): Promise<Store | null> {
-  if (typeof choice === 'object' && choice !== null) {
-    if ('directory' in choice) return await fsStore(choice.directory);
-    if ('memoryBytesMax' in choice) return memoryStore(choice.memoryBytesMax);
-  }
+/** What a CacheChoice is. */
+export const cacheForm: Form = either(
+  oneOf('auto', 'none', 'fs', 'opfs', 'cache-api', 'memory'),
+  withOne('directory', text),
+  withOne('memoryBytesMax', integer(1)),
+);
+
+/** The store, or null for 'none' (and for 'auto' where OCELLI_CACHE is "off"). `make`: whether a folder is made for it. */
+export async function chooseStore(
+  choice: CacheChoice = 'auto',
+  make = true,
+): Promise<Store | null> {
+  const wrong = cacheForm(choice);
+  if (wrong !== null) throw wrongValue('cache', wrong, choice);
+  if (typeof choice === 'object')
+    return 'directory' in choice
+      ? await fsStore(choice.directory, make)
+      : memoryStore(choice.memoryBytesMax);
   switch (choice) {
     case 'none':
       return null;
     case 'fs':
-      return await fsStore(await cacheFolder());
+      return await fsStore(await cacheFolder(), make);
     case 'opfs':
       return await opfsStore();
     case 'cache-api':
@@ -46,19 +63,13 @@ export async function chooseStore(choice: CacheChoice = 'auto'): Promise<Store |
       return (inMemory ??= memoryStore());
     case 'auto':
       if (isNode && process.env['OCELLI_CACHE'] === 'off') return null;
-      return await firstThatWorks();
-    default:
-      throw badRequest(
-        'invalid_value',
-        `cache is ${JSON.stringify(choice)}; it must be one of ${names.join(', ')}, {directory} or {memoryBytesMax}`,
-        'cache',
-      );
+      return await firstThatWorks(make);
   }
 }
 
-async function firstThatWorks(): Promise<Store> {
+async function firstThatWorks(make: boolean): Promise<Store> {
   const ways: (() => Promise<Store>)[] = [];
-  if (isNode) ways.push(async () => await fsStore(await cacheFolder()));
+  if (isNode) ways.push(async () => await fsStore(await cacheFolder(), make));
   else {
     if (typeof navigator === 'object' && navigator.storage?.getDirectory !== undefined)
       ways.push(opfsStore);

@@ -1,5 +1,6 @@
 // Owns the cache in a folder: Node's, and Deno's and Bun's, which have the same functions. Called by choose.ts. Surprise:
 // reading goes straight to where the bytes are wanted, shared memory included, so a cached model loads like a local one.
+import { makeFolder } from '../../folders.ts';
 import { nodeModule } from '../../host.ts';
 import { OcelliError } from '../../errors.ts';
 import { cacheFull, cacheUnusable } from '../failures.ts';
@@ -18,8 +19,11 @@ export async function cacheFolder(): Promise<string> {
 
 const fullCodes = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
 
-/** Rejects when the folder is not there and cannot be made. One that cannot be written to can still be read. */
-export async function fsStore(folder: string): Promise<Store> {
+/**
+ * Rejects when the folder is not there and cannot be made. One that cannot be written to can still be read. `make`: whether
+ * one that is not there is made; else it is empty.
+ */
+export async function fsStore(folder: string, make = true): Promise<Store> {
   const files = await nodeModule('node:fs/promises');
   const path = (name: string): string => `${folder}/${name}`;
   const failing =
@@ -37,7 +41,7 @@ export async function fsStore(folder: string): Promise<Store> {
   };
   let temporary = 0;
 
-  await files.mkdir(folder, { recursive: true }).catch(failing('making the folder'));
+  if (make) await makeFolder(folder).catch(failing('making the folder'));
 
   const store: Store = {
     kind: 'fs',
@@ -87,7 +91,8 @@ export async function fsStore(folder: string): Promise<Store> {
     remove: (name) => files.rm(path(name), { force: true }).catch(failing(`removing ${name}`)),
     async list() {
       const found: { name: string; bytes: number }[] = [];
-      for (const entry of await files.readdir(folder, { withFileTypes: true })) {
+      for (const entry of (await files.readdir(folder, { withFileTypes: true }).catch(absent)) ??
+        []) {
         if (!entry.isFile()) continue;
         const stat = await files.stat(path(entry.name)).catch(() => null);
         if (stat) found.push({ name: entry.name, bytes: stat.size });

@@ -16,6 +16,8 @@ export interface ModelRecord {
   /** manifest.json as it came. */
   manifest: string;
   etag: string | null;
+  /** The sha256 of manifests whose shards could not be had: another one is preferred, if there is one. */
+  doubted?: readonly string[];
   /** When it was last opened: milliseconds since 1970. */
   used: number;
 }
@@ -46,6 +48,8 @@ export interface DamagedShard {
 }
 
 const text = new TextEncoder();
+/** How many manifests of a model are remembered as doubtful. */
+const doubtedMax = 8;
 const recordPrefix = 'model-';
 
 /** 64 bits of FNV-1a: names the record of a URL, which is stored in it and compared. */
@@ -99,12 +103,16 @@ export class Library {
     await this.#store.put(recordName(record.url), text.encode(JSON.stringify(whole)));
   }
 
-  /** Its shards cannot be had: the manifest may be what is wrong, so the next start fetches it anew. */
+  /** Its shards cannot be had: the manifest may be what is wrong, so the next start fetches it anew, elsewhere if it can. */
   async doubt(url: string): Promise<void> {
     const record = await this.record(url);
-    if (!record?.etag) return;
-    const doubted: ModelRecord = { ...record, etag: null };
-    await this.#store.put(recordName(url), text.encode(JSON.stringify(doubted)));
+    if (!record) return;
+    const hash = await sha256Hex(text.encode(record.manifest));
+    const { doubted = [] } = record;
+    if (record.etag === null && doubted.includes(hash)) return;
+    const others = doubted.filter((one) => one !== hash);
+    const now = { ...record, etag: null, doubted: [...others, hash].slice(-doubtedMax) };
+    await this.#store.put(recordName(url), text.encode(JSON.stringify(now)));
   }
 
   /** Until release(): the model is not removed to make room for others. */
@@ -145,12 +153,12 @@ export class Library {
 
   // --- shards
 
-  /** A verified shard, or null. One of another length is thrown away. */
+  /** A verified shard, or null. One of another length is thrown away, unless it is the manifest that is wrong about it. */
   async shard(info: ShardInfo): Promise<StoredFile | null> {
     const file = await this.#store.open(shardFile(info));
     if (!file || file.bytes === info.bytes) return file;
-    await file.close();
-    await this.#store.remove(shardFile(info));
+    const found = await hashOf(file).finally(() => file.close());
+    if (found !== info.sha256) await this.#store.remove(shardFile(info));
     return null;
   }
 
@@ -191,26 +199,42 @@ export class Library {
 
   /**
    * Makes sure that `shards` of the model at `url` can still be written, at the cost of models that have not been used for
-   * longest. Resolves to how many bytes are lacking all the same: 0 when they fit.
+   * longest; but of none where that would not let all of this one in. Resolves to how many bytes are lacking all the same: 0
+   * when they fit.
    */
   async makeRoom(url: string, shards: readonly ShardInfo[]): Promise<number> {
-    let lacking = await this.#lacking(shards);
-    if (lacking <= 0) return 0;
+    if ((await this.#lacking(shards)) <= 0) return 0;
     await this.removeUnused();
-    const others = (await this.#records()).filter((record) => record.url !== url);
-    others.sort((a, b) => a.used - b.used);
-    for (const { url: other } of others) {
-      lacking = await this.#lacking(shards);
-      if (lacking <= 0) return 0;
-      const idle = await this.#store.lock(useName(other), { wait: false });
-      if (!idle) continue;
-      try {
-        await this.remove(other);
-      } finally {
-        await idle();
+    const record = await this.record(url);
+    const whole = await this.missing(record ? shardsOf(record) : shards);
+    const idle: { record: ModelRecord; release: Release }[] = [];
+    try {
+      for (const other of await this.#records()) {
+        if (other.url === url) continue;
+        const release = await this.#store.lock(useName(other.url), { wait: false });
+        if (release) idle.push({ record: other, release });
       }
+      const evictable = await this.#bytesOfOnly(idle.map((one) => one.record));
+      if ((await this.#lacking(whole)) <= evictable) {
+        idle.sort((a, b) => a.record.used - b.record.used);
+        for (const { record: other } of idle)
+          if ((await this.#lacking(shards)) > 0) await this.remove(other.url);
+      }
+    } finally {
+      for (const { release } of idle) await release();
     }
     return Math.max(0, await this.#lacking(shards));
+  }
+
+  /** Bytes of what these models have and no other. */
+  async #bytesOfOnly(models: readonly ModelRecord[]): Promise<number> {
+    const urls = new Set(models.map(({ url }) => url));
+    const mine = hashesOf(models);
+    const kept = hashesOf((await this.#records()).filter(({ url }) => !urls.has(url)));
+    return (await this.#store.list()).reduce((sum, { name, bytes }) => {
+      const sha256 = name.slice(0, 64);
+      return mine.has(sha256) && !kept.has(sha256) ? sum + bytes : sum;
+    }, 0);
   }
 
   async #lacking(shards: readonly ShardInfo[]): Promise<number> {
@@ -291,8 +315,6 @@ export class Library {
       if (url !== undefined && record.url !== url) continue;
       for (const info of shardsOf(record)) shards.set(info.sha256, info);
     }
-    const makeHash = await anyHash();
-    const piece = new Uint8Array(pieceBytes);
     const damaged: DamagedShard[] = [];
     const all = [...shards.values()].reduce((sum, { bytes }) => sum + bytes, 0);
     let checked = 0;
@@ -300,21 +322,12 @@ export class Library {
     for (const info of shards.values()) {
       const file = await this.#store.open(shardFile(info));
       if (file) {
-        const hash = makeHash(file.bytes);
-        try {
-          for (let at = 0; at < file.bytes; ) {
-            signal?.throwIfAborted();
-            const count = await file.read(at, piece);
-            if (count === 0) break;
-            hash.update(piece.subarray(0, count));
-            at += count;
-            progress?.(done + Math.min(at, info.bytes), all);
-          }
-        } finally {
-          await file.close();
-        }
+        const moved = (bytes: number): void => {
+          signal?.throwIfAborted();
+          progress?.(done + Math.min(bytes, info.bytes), all);
+        };
+        const found = await hashOf(file, moved).finally(() => file.close());
         checked++;
-        const found = await hash.hex();
         if (found !== info.sha256) {
           damaged.push({ file: shardFile(info), expected: info.sha256, found });
           await this.discard(info);
@@ -356,8 +369,7 @@ export class Library {
   }
 
   async #needed(): Promise<Set<string>> {
-    const records = await this.#records();
-    return new Set(records.flatMap((record) => shardsOf(record).map(({ sha256 }) => sha256)));
+    return hashesOf(await this.#records());
   }
 
   async #removeShard(sha256: string): Promise<void> {
@@ -366,8 +378,26 @@ export class Library {
   }
 }
 
+/** The sha256 of all of a file, in hex; `moved` is told how much has been read. */
+async function hashOf(file: StoredFile, moved?: (bytes: number) => void): Promise<string> {
+  const hash = (await anyHash())(file.bytes);
+  const piece = new Uint8Array(Math.min(pieceBytes, file.bytes));
+  for (let at = 0; at < file.bytes; ) {
+    const count = await file.read(at, piece);
+    if (count === 0) break;
+    hash.update(piece.subarray(0, count));
+    at += count;
+    moved?.(at);
+  }
+  return await hash.hex();
+}
+
 function shardsOf(record: ModelRecord): ShardInfo[] {
   return parseManifest(text.encode(record.manifest)).shards;
+}
+
+function hashesOf(records: readonly ModelRecord[]): Set<string> {
+  return new Set(records.flatMap((record) => shardsOf(record).map(({ sha256 }) => sha256)));
 }
 
 /** The library of a choice of cache; null for none. Only a choice by name rejects. */

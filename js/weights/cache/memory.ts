@@ -5,7 +5,7 @@ import { localLock } from './locks.ts';
 import type { Store } from './store.ts';
 
 /** Holds at most this many bytes unless told otherwise. */
-export const memoryBytesDefault = 256 << 20;
+const memoryBytesDefault = 256 << 20;
 
 let made = 0;
 

@@ -31,9 +31,12 @@ export interface WeightsCache {
   removeUnused(): Promise<number>;
 }
 
-/** The cache of this host, or the one that `choice` says. Rejects with "cache_unusable" when that does not work. */
+/**
+ * The cache of this host, or the one that `choice` says; a folder is not made for it. Rejects with "cache_unusable" when that
+ * does not work.
+ */
 export async function openCache(choice: CacheChoice = 'auto'): Promise<WeightsCache> {
-  const store = await chooseStore(choice);
+  const store = await chooseStore(choice, false);
   if (!store) throw badRequest('invalid_value', 'there is no cache: it is switched off', 'cache');
   const library = new Library(store);
   const urlOf = async (model: string): Promise<string> => {

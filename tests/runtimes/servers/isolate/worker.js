@@ -4,8 +4,8 @@ import { made } from '../../servers/made.mjs';
 let worker;
 
 export default {
-  fetch(request, env) {
+  fetch(request, env, context) {
     worker ??= made({ model: env.MODEL });
-    return worker.fetch(request);
+    return worker.fetch(request, context);
   },
 };
