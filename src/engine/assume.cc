@@ -1,7 +1,6 @@
 // Scheduler::assume: a prompt that counts as computed without having been, for measuring what a
-// long context costs (`ocelli bench --context`). Engine::request_assume calls it. Surprise: the
-// blocks get identities that no text has, so that made-up keys and values never pass for those of a
-// real prompt.
+// long context costs (`ocelli bench --context`). Engine::request_assume calls it. Surprise: what
+// such a sequence computes is never found by others, nor does it take anything over.
 #include <vector>
 
 #include "base/scramble.h"
@@ -34,7 +33,6 @@ Result<void> Scheduler::assume(Request& request, int tokens) {
     return refuse("the request has several choices or images");
   if (request.finished || sequence.begun > 0)
     return refuse("the request has been computed already");
-  // Whole blocks only: a block of made-up and real tokens would get the identity of a real one.
   if (tokens <= 0 || tokens % kKvBlock != 0 || tokens >= request.prompt_tokens) {
     return refuse("their number must be a multiple of " + std::to_string(kKvBlock) + " below " +
                   std::to_string(request.prompt_tokens) + ", the prompt's, got " +
@@ -46,12 +44,7 @@ Result<void> Scheduler::assume(Request& request, int tokens) {
                                           std::to_string(blocks) + " blocks of the KV cache, " +
                                           std::to_string(kv_.free_blocks()) + " are free");
   }
-  for (int i = 0; i < blocks; ++i) {
-    const int block = kv_.take();
-    sequence.blocks.push_back(block);
-    sequence.identity = bits_at(kNoiseKey, ++assumed_blocks_) | 1;
-    kv_.set_identity(block, sequence.identity);
-  }
+  for (int i = 0; i < blocks; ++i) sequence.blocks.push_back(kv_.take());
   const int64_t width = int64_t{config_.text.kv_heads} * config_.text.head_dim;
   const std::vector<float> rows = noise(2 * kNoiseRows * width);  // keys, then values
   for (int layer = 0; layer < config_.text.layers; ++layer) {
@@ -62,6 +55,7 @@ Result<void> Scheduler::assume(Request& request, int tokens) {
     }
   }
   sequence.computed = sequence.begun = tokens;
+  sequence.assumed = true;
   return {};
 }
 

@@ -61,7 +61,7 @@ void Scheduler::fork(Request& request) {
     }
     if (partial) sequence.blocks.push_back(copy);
     sequence.computed = sequence.begun = first.computed;
-    sequence.identity = first.identity;
+    sequence.sealed = full;
   }
 }
 

@@ -17,6 +17,8 @@ std::string Engine::stats_json() const {
     out["requests"] = scheduler_->count();
     out["steps"] = stats.steps;
     out["layers"] = stats.layers;
+    out["prefix_queries"] = stats.prefix_queries;
+    out["prefix_hits"] = stats.prefix_hits;
     out["rows"] = stats.rows;
     out["preemptions"] = stats.preemptions;
     out["image_tokens"] = scheduler_->image_tokens();
@@ -51,14 +53,16 @@ Result<Dump> Engine::dump(uint32_t handle, std::string_view name) {
   for (size_t i = 0; i < request->images.size(); ++i) {
     if (name != "vision_" + std::to_string(i)) continue;
     const RequestImage& image = request->images[i];
-    if (!image.merged.data()) {
-      const char* why = image.done ? " were given back by the step after the request's end"
-                                   : " are not computed yet";
+    if (!image.merged) {
+      const char* why = request->finished ? " were given back by the step after the request's end"
+                        : request->cached_tokens > image.token_begin
+                            ? " are not needed: the prompt's beginning was in the cache"
+                            : " are not computed yet";
       return fail(Status::kNotReady, "the rows of image " + std::to_string(i) + why);
     }
     const auto rows = static_cast<uint32_t>(image.grid.tokens(manifest_.config.vision.merge));
-    return Dump{{reinterpret_cast<const uint8_t*>(image.merged.data()),
-                 static_cast<size_t>(image.merged.count()) * 4},
+    return Dump{{reinterpret_cast<const uint8_t*>(image.merged->data()),
+                 static_cast<size_t>(image.merged->count()) * 4},
                 rows,
                 static_cast<uint32_t>(manifest_.config.vision.out)};
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <climits>
 
+#include "engine/prefix.h"
 #include "engine/prompt.h"
 
 namespace ocelli {
@@ -152,6 +153,10 @@ Result<uint32_t> Engine::request_open(std::string_view json) {
   }
 
   request->handle = next_request_++;
+  request->prefix_root =
+      prefix_root(request->adapter ? request->adapter->serial() : 0, spec.cache_salt);
+  for (RequestImage& image : request->images)
+    image.key = image_key(image.media, image.width, image.height, spec.cache_salt);
   request->prompt_tokens = prompt_tokens;
   request->positions = std::move(prompt.positions);
   for (size_t i = 0; i < prompt.images.size(); ++i) {

@@ -135,6 +135,7 @@ void EventQueue::done(const Request& request) {
                         {"type", "done"},
                         {"usage",
                          {{"prompt_tokens", request.prompt_tokens},
+                          {"cached_tokens", request.cached_tokens},
                           {"completion_tokens", request.completion_tokens}}}};
   if (request.spec.prompt_logprobs >= 0) {
     event["prompt_logprobs"] = ordered_json::array({nullptr});

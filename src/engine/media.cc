@@ -1,30 +1,13 @@
 #include "engine/media.h"
 
 #include <algorithm>
-#include <cstring>
 #include <string>
 
+#include "engine/prefix.h"
 #include "image/decode.h"
 #include "image/resize.h"
 
 namespace ocelli {
-namespace {
-
-// FNV-1a over 8-byte words: pixels decide the identity of the KV blocks made from them.
-uint64_t digest_of(const Image& image) {
-  uint64_t hash = 0xCBF29CE484222325ull;
-  const auto add = [&](uint64_t word) { hash = (hash ^ word) * 0x100000001B3ull; };
-  add(static_cast<uint64_t>(image.width) << 32 | static_cast<uint32_t>(image.height));
-  for (size_t i = 0; i < image.rgb.size(); i += 8) {
-    uint64_t word = 0;
-    std::memcpy(&word, image.rgb.data() + i, std::min<size_t>(8, image.rgb.size() - i));
-    add(word);
-  }
-  return hash;
-}
-
-}  // namespace
-
 ImageConfig image_config(const VisionConfig& vision, const ImageProcessorConfig& image) {
   ImageConfig config;
   config.patch = vision.patch;
@@ -51,7 +34,7 @@ Result<uint32_t> MediaStore::put(std::span<const uint8_t> encoded) {
   ImageLimits limits;
   limits.pixels_max = kImagePixelsMax;
   OCELLI_TRY(Image image, decode_image(encoded, limits));
-  const uint64_t digest = digest_of(image);
+  const Digest digest = media_digest(encoded);
   const uint32_t handle = next_++;
   entries_[handle] = {std::make_shared<const Image>(std::move(image)), digest};
   return handle;
@@ -88,8 +71,7 @@ Result<RequestImage> MediaStore::open(const ImagePart& part, const ModelConfig& 
                     " are allowed: lower max_pixels",
                 part.path);
   }
-  image.digest = found->second.digest ^ (static_cast<uint64_t>(size->width) << 40 |
-                                         static_cast<uint64_t>(size->height) << 20);
+  image.media = found->second.digest;
   return image;
 }
 

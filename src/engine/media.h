@@ -23,14 +23,14 @@ class MediaStore {
  public:
   Result<uint32_t> put(std::span<const uint8_t> encoded);
   Result<void> drop(uint32_t handle);
-  // Size, grid and digest of an image as this part of a request shows it. Nothing is resized yet.
+  // Size and grid of an image as this part of a request shows it. Nothing is resized yet.
   Result<RequestImage> open(const ImagePart& part, const ModelConfig& config,
                             int image_tokens_max) const;
 
  private:
   struct Entry {
     std::shared_ptr<const Image> image;
-    uint64_t digest;
+    Digest digest;
   };
   std::unordered_map<uint32_t, Entry> entries_;
   uint32_t next_ = 1;

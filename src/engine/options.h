@@ -19,7 +19,8 @@ struct EngineOptions {
   int sequences_max = kSequencesDefault;
   int image_tokens_max = kImageTokensDefault;
   int64_t memory_bytes_max = int64_t{1} << 32;
-  uint64_t seed = 0;  // entropy for requests that name no seed
+  bool prefix_cache = true;  // prompts take over what earlier ones have computed
+  uint64_t seed = 0;         // entropy for requests that name no seed
 };
 
 // An empty text is an empty object. Unknown keys are an error: they would be typing mistakes of a

@@ -72,10 +72,6 @@ Result<void> refuse_unsupported(const ordered_json& body, int n) {
   const ordered_json* processors = field(body, "logits_processors");
   if (processors && *processors != ordered_json::array())
     return refuse("logits_processors", "must be absent or empty: requests bring no code");
-  std::string salt;  // of a cache that requests share; there is none
-  OCELLI_TRY_VOID(read_string(body, "cache_salt", salt));
-  if (field(body, "cache_salt") && salt.empty())
-    return fail(Status::kInvalidValue, "cache_salt must not be empty, got \"\".", "cache_salt");
   return {};
 }
 
@@ -162,6 +158,9 @@ Result<RequestSpec> parse_request(std::string_view json, const ModelConfig& conf
 
   OCELLI_TRY_VOID(read_integer(body, "n", 1, kChoicesMax, spec.n));
   OCELLI_TRY_VOID(refuse_unsupported(body, spec.n));
+  OCELLI_TRY_VOID(read_string(body, "cache_salt", spec.cache_salt));
+  if (field(body, "cache_salt") && spec.cache_salt.empty())
+    return fail(Status::kInvalidValue, "cache_salt must not be empty, got \"\".", "cache_salt");
   spec.max_tokens = defaults.max_new_tokens.value_or(0);
   OCELLI_TRY_VOID(read_integer(body, "max_tokens", 1, INT32_MAX, spec.max_tokens));
   OCELLI_TRY_VOID(read_integer(body, "max_completion_tokens", 1, INT32_MAX, spec.max_tokens));

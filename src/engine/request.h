@@ -51,9 +51,10 @@ struct RequestSpec {
   bool stream = false;
   bool skip_special_tokens = true;
   bool return_token_ids = false;
-  int truncate_prompt = 0;     // keep the last so many tokens of the prompt; 0: all, -1: what fits
-  int prompt_logprobs = -1;    // likely tokens to list at each of the prompt; -1: no such list
-  bool tokenize_only = false;  // ends with the prompt's token ids
+  int truncate_prompt = 0;      // keep the last so many tokens of the prompt; 0: all, -1: what fits
+  int prompt_logprobs = -1;     // likely tokens to list at each of the prompt; -1: no such list
+  bool tokenize_only = false;   // ends with the prompt's token ids
+  std::string cache_salt = {};  // prompts with another share nothing in the cache with it
   bool echo = false;
   std::string echo_text = {};  // goes before the answer's text
   bool tokens_as_ids = false;  // log-probabilities name tokens "token_id:123"

@@ -6,11 +6,6 @@
 namespace ocelli {
 namespace {
 
-uint64_t mix(uint64_t hash, uint64_t value) {
-  hash = (hash ^ value) * 0x9E3779B97F4A7C15ull;
-  return hash ^ (hash >> 29);
-}
-
 const RequestImage* image_at(const Request& request, int token_index, int merge) {
   for (const RequestImage& image : request.images) {
     const int offset = token_index - image.token_begin;
@@ -81,11 +76,11 @@ void Scheduler::remove(uint32_t handle) {
 }
 
 void Scheduler::release(Sequence& sequence) {
-  for (const int32_t block : sequence.blocks) kv_.release(block);
+  // The last block first: what follows on nothing is the first to be taken for other use.
+  for (size_t i = sequence.blocks.size(); i-- > 0;) kv_.release(sequence.blocks[i]);
   sequence.blocks.clear();
-  sequence.computed = 0;
-  sequence.begun = 0;
-  sequence.identity = 0;
+  sequence.computed = sequence.begun = sequence.sealed = 0;
+  sequence.assumed = false;
 }
 
 void Scheduler::end_sequence(Request& request, Sequence& sequence) {
@@ -126,6 +121,7 @@ void Scheduler::admit() {
         sequence.sampler.emplace(sequence.sampling, sequence.tokens, config_.text.vocab);
       }
     }
+    if (!request->admitted) stats_.prefix_queries += request->prompt_tokens;
     request->admitted = true;
     running += wanted;
     if (!request->announced) events_.prompt(*request);
@@ -188,7 +184,7 @@ void Scheduler::fill_row(const Request& request, const Sequence& sequence, int t
   }
   const int64_t hidden = config_.text.hidden;
   std::memcpy(decoder_.hidden(row),
-              image->merged.data() + (token_index - image->token_begin) * hidden,
+              image->merged->data() + (token_index - image->token_begin) * hidden,
               static_cast<size_t>(hidden) * sizeof(float));
 }
 
@@ -213,6 +209,7 @@ bool Scheduler::gather_sequence(Request& request, Sequence& sequence, int wanted
                    &sequence,
                    {rows_, rows, sequence.begun, nullptr, request.adapter.get()},
                    logit_rows});
+  request.started = true;
   rows_ += rows;
   logits_ += logit_rows;
   sequence.begun += rows;
@@ -224,10 +221,12 @@ void Scheduler::gather(bool shared) {
   rows_ = logits_ = 0;
   const auto each = [&](auto&& visit) {
     for (const auto& request : requests_) {
-      if (!request->admitted || request->finished || !request->images_done()) continue;
+      if (!request->admitted || request->finished) continue;
       if (request.get() == vision_request_) continue;  // a step of vision and prompt would be long
       for (Sequence& sequence : request->sequences) {
-        if (!sequence.finished && !sequence.waits_for_fork) visit(*request, sequence);
+        if (sequence.finished || sequence.waits_for_fork) continue;
+        adopt(*request, sequence);
+        if (has_images(*request, sequence)) visit(*request, sequence);
       }
     }
   };
@@ -239,33 +238,11 @@ void Scheduler::gather(bool shared) {
   });
   int prompt_rows = std::min(kStepRowsMax - rows_, shared ? kPrefillRowsShared : kStepRowsMax);
   each([&](Request& request, Sequence& sequence) {
-    if (decodes(sequence) || prompt_rows <= 0) return;
+    if (decodes(sequence) || prompt_rows <= 0 || comes_in_step(request, sequence)) return;
     const int rows = std::min(prompt_rows, sequence.pending());
     const int before = rows_;
     if (gather_sequence(request, sequence, rows)) prompt_rows -= rows_ - before;
   });
-}
-
-void Scheduler::seal_blocks(const Request& request, Sequence& sequence) {
-  for (size_t i = 0;
-       i < sequence.blocks.size() && static_cast<int>(i + 1) * kKvBlock <= sequence.computed; ++i) {
-    const int block = sequence.blocks[i];
-    if (kv_.identity(block) != 0) {
-      sequence.identity = kv_.identity(block);
-      continue;
-    }
-    uint64_t hash = sequence.identity;
-    if (i == 0) hash = request.adapter ? mix(1, request.adapter->serial()) : 1;
-    for (int token = static_cast<int>(i) * kKvBlock; token < static_cast<int>(i + 1) * kKvBlock;
-         ++token) {
-      hash = mix(hash, static_cast<uint64_t>(sequence.tokens[token]));
-      const RequestImage* image = image_at(request, token, config_.vision.merge);
-      if (image)
-        hash = mix(hash, image->digest + static_cast<uint64_t>(token - image->token_begin));
-    }
-    sequence.identity = hash | 1;
-    kv_.set_identity(block, sequence.identity);
-  }
 }
 
 StepState Scheduler::step() {

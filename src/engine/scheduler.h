@@ -1,10 +1,10 @@
 // Scheduler: decides which rows each step computes. Oldest request first; every decoding sequence
 // gets its row, the rest of the step goes to prompts, and at most one bounded slice of vision work
 // runs per step. Surprise: when the KV pool is full the youngest sequence gives its blocks back and
-// is computed again later. Rows do not depend on company, so its answer is the same. Merged rows of
-// images stay while their request runs, since computing it again needs them. While weights are
-// still coming, a step that reaches the last layer there is gets parked, and the prompt's next
-// slice may follow it.
+// is computed again later, but for what is still in the cache. Rows do not depend on company, so
+// its answer is the same. Merged rows of images stay while their request runs, since computing it
+// again needs them. While weights are still coming, a step that reaches the last layer there is
+// gets parked, and the prompt's next slice may follow it.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "engine/events.h"
+#include "engine/image_cache.h"
 #include "engine/options.h"
 #include "engine/sequence.h"
 #include "model/decoder.h"
@@ -23,7 +24,8 @@ namespace ocelli {
 
 struct SchedulerStats {
   int64_t steps = 0, rows = 0, preemptions = 0;
-  int64_t layers = 0;  // layers run, over all steps
+  int64_t layers = 0;                           // layers run, over all steps
+  int64_t prefix_queries = 0, prefix_hits = 0;  // tokens of prompts, those of them in the cache
   int rows_last = 0;
 };
 
@@ -88,7 +90,14 @@ class Scheduler {
   bool ensure_blocks(Sequence& sequence, int tokens);
   bool preempt_younger_than(const Sequence& sequence);
   void fill_row(const Request& request, const Sequence& sequence, int token_index, int row);
+  // prefix.cc: what was computed before.
+  const Digest& identity(const Request& request, Sequence& sequence, int block);
+  bool may_adopt(const Request& request, const Sequence& sequence) const;
+  void adopt(Request& request, Sequence& sequence);
+  bool comes_in_step(const Request& request, Sequence& sequence);
   void seal_blocks(const Request& request, Sequence& sequence);
+  bool needs(const Request& request, const RequestImage& image) const;
+  bool has_images(const Request& request, const Sequence& sequence) const;
   // Rows that a sequence may compute now of those `rows`, and how many of them need logits.
   std::pair<int, int> rows_with_logits(const Request& request, const Sequence& sequence,
                                        int rows) const;
@@ -119,7 +128,7 @@ class Scheduler {
   std::vector<Parked> parked_;      // the first parked_count_ hold steps, oldest first
   size_t parked_count_ = 0;
   const Request* vision_request_ = nullptr;  // whose image this step has worked on
-  uint64_t assumed_blocks_ = 0;  // ever: their identities are numbers, not hashes of tokens
+  ImageCache images_;
   SchedulerStats stats_;
 };
 

@@ -9,8 +9,9 @@
 #include <utility>
 #include <vector>
 
-#include "base/buffer.h"
+#include "engine/image_cache.h"
 #include "engine/request.h"
+#include "format/sha256.h"
 #include "grammar/matcher.h"
 #include "image/image.h"
 #include "model/adapter.h"
@@ -32,13 +33,15 @@ struct Sequence {
   std::optional<Sampler> sampler;
   std::optional<Matcher> matcher;  // of the grammar, if the answer has one
   OutputStream output;
-  int index = 0;                // choice
-  std::vector<int32_t> tokens;  // prompt, then output
-  int computed = 0;             // tokens whose keys and values are in the cache
-  int begun = 0;                // those, and the ones in steps that wait for weights
-  std::vector<int32_t> blocks;  // KV blocks, in order
-  uint64_t identity = 0;        // hash of all full blocks so far
-  bool waits_for_fork = false;  // shares the prompt of choice 0 once that is computed
+  int index = 0;                   // choice
+  std::vector<int32_t> tokens;     // prompt, then output
+  int computed = 0;                // tokens whose keys and values are in the cache
+  int begun = 0;                   // those, and the ones in steps that wait for weights
+  std::vector<int32_t> blocks;     // KV blocks, in order
+  int sealed = 0;                  // of them, those that others can find
+  std::vector<Digest> identities;  // of the first full blocks, computed when first asked for
+  bool assumed = false;            // begins with made-up keys and values, which nobody may find
+  bool waits_for_fork = false;     // shares the prompt of choice 0 once that is computed
   bool finished = false;
 
   int pending() const { return static_cast<int>(tokens.size()) - begun; }
@@ -52,10 +55,12 @@ struct RequestImage {
   int source_width = 0, source_height = 0;
   PatchGrid grid;
   int token_begin = 0;           // of its run of pads in the prompt
-  uint64_t digest = 0;           // of pixels and size: part of block identities
+  Digest media = {};             // of the file
+  Digest key = {};               // of the rows it becomes, and part of block identities
   std::optional<VisionJob> job;  // while it is being encoded
-  Buffer<float> merged;          // [tokens, D] when done, until the step after the request's end
-  bool done = false;
+  ImageCache::Rows merged;       // when done, until the step after the request's end
+
+  int token_end(int merge) const { return token_begin + static_cast<int>(grid.tokens(merge)); }
 };
 
 struct Request {
@@ -69,6 +74,9 @@ struct Request {
   bool admitted = false;
   bool announced = false;       // the "prompt" event is out
   int64_t vision_reported = 0;  // multiply-adds at the last progress event
+  Digest prefix_root = {};
+  bool started = false;   // a row of it is in a step or has been
+  int cached_tokens = 0;  // of the prompt, that were in the cache before it started
   int completion_tokens = 0;
   std::vector<Sampled> prompt_listed;  // of the second token of the prompt and those after it
   bool finished = false;
@@ -77,13 +85,6 @@ struct Request {
   bool lists_prompt(const Sequence& sequence) const {
     return spec.prompt_logprobs >= 0 && sequence.index == 0 && sequence.begun < prompt_tokens - 1 &&
            static_cast<int>(prompt_listed.size()) < prompt_tokens - 1;
-  }
-
-  bool images_done() const {
-    for (const RequestImage& image : images) {
-      if (!image.done) return false;
-    }
-    return true;
   }
 };
 

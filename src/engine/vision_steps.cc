@@ -1,5 +1,9 @@
 // Scheduler's steps of vision: at most one bounded slice of one image per step. Surprise: what an
-// image has become stays until the step after its request's end, since a preempted prompt needs it.
+// image has become stays until the step after its request's end, since a preempted prompt needs it,
+// and some of it beyond that, for prompts that show the same picture.
+#include <algorithm>
+#include <memory>
+
 #include "engine/media.h"
 #include "engine/scheduler.h"
 #include "image/patchify.h"
@@ -13,16 +17,18 @@ void Scheduler::give_back_images() {
     if (!request->finished) continue;
     for (RequestImage& image : request->images) {
       image.pixels.reset();
-      image.merged = {};
+      image.merged.reset();
     }
   }
+  const int64_t idle = options_.prefix_cache ? kIdleImageTokensMax : 0;
+  images_.shrink(images_.tokens() - std::max<int64_t>(0, images_.idle_tokens() - idle));
 }
 
 int64_t Scheduler::image_tokens() const {
-  int64_t tokens = 0;
+  int64_t tokens = images_.tokens();
   for (const auto& request : requests_) {
     for (const RequestImage& image : request->images) {
-      if (image.job || image.merged.data()) tokens += image.grid.tokens(config_.vision.merge);
+      if (image.job) tokens += image.grid.tokens(config_.vision.merge);
     }
   }
   return tokens;
@@ -40,18 +46,30 @@ Result<void> Scheduler::begin_image(RequestImage& image) {
   return {};
 }
 
+// Whether there was work. Rows that another request has had made are taken over.
 bool Scheduler::vision_work(bool shared) {
   vision_request_ = nullptr;
   for (const auto& owner : requests_) {
     Request& request = *owner;
-    if (!request.admitted || request.finished) continue;
+    if (!request.admitted || request.finished || request.images.empty()) continue;
+    for (Sequence& sequence : request.sequences) {
+      if (!sequence.finished && !sequence.waits_for_fork) adopt(request, sequence);
+    }
     for (RequestImage& image : request.images) {
-      if (image.done) continue;
+      if (image.merged || !needs(request, image)) continue;
+      const int64_t tokens = image.grid.tokens(config_.vision.merge);
       if (!image.job) {
+        image.merged = images_.find(image.key);
+        if (image.merged) continue;
         // A prompt's own images always fit its context; older ones have begun before.
-        const int64_t tokens = image_tokens() + image.grid.tokens(config_.vision.merge);
-        if (tokens > options_.context) return false;
-        if (Result<void> begun = begin_image(image); !begun) {
+        images_.shrink(options_.context - tokens - (image_tokens() - images_.tokens()));
+        if (image_tokens() + tokens > options_.context) return false;
+        Result<void> begun = begin_image(image);
+        if (!begun) {
+          images_.shrink(0);
+          begun = begin_image(image);
+        }
+        if (!begun) {
           fail_request(request, begun.error());  // no memory for this image: the others go on
           return true;
         }
@@ -60,12 +78,13 @@ bool Scheduler::vision_work(bool shared) {
         return true;  // resizing is work enough for a step
       }
       if (image.job->waits()) return false;
-      image.done = image.job->advance(shared ? kVisionStepWorkShared : kVisionStepWork);
+      const bool done = image.job->advance(shared ? kVisionStepWorkShared : kVisionStepWork);
       events_.progress(request, "vision", image.job->work_done(), image.job->work_total());
       vision_request_ = &request;
-      if (image.done) {
-        image.merged = image.job->take_merged();
+      if (done) {
+        image.merged = std::make_shared<const Buffer<float>>(image.job->take_merged());
         image.job.reset();
+        images_.put(image.key, image.merged, tokens);
       }
       return true;
     }

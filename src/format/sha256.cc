@@ -71,17 +71,26 @@ void Sha256::update(std::span<const uint8_t> bytes) {
   std::copy(bytes.begin(), bytes.end(), pending_.begin());
 }
 
-std::string Sha256::finish_hex() {
+void Sha256::pad() {
   const uint64_t bits = bytes_ * 8;
   static constexpr uint8_t kPad[64] = {0x80};
   update(std::span(kPad, 1 + (119 - bytes_ % 64) % 64));
   uint8_t length[8];
   for (int i = 0; i < 8; ++i) length[i] = static_cast<uint8_t>(bits >> (56 - 8 * i));
   update(length);
+}
+
+std::string Sha256::finish_hex() {
+  pad();
   std::string hex;
   for (const uint32_t word : state_)
     for (int shift = 28; shift >= 0; shift -= 4) hex += "0123456789abcdef"[(word >> shift) & 15];
   return hex;
+}
+
+Digest Sha256::finish_digest() {
+  pad();
+  return {uint64_t{state_[0]} << 32 | state_[1], uint64_t{state_[2]} << 32 | state_[3]};
 }
 
 std::string sha256_hex(std::span<const uint8_t> bytes) {

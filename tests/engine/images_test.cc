@@ -178,7 +178,7 @@ TEST(Images, ProgressEndsAtTheTotal) {
 }
 
 TEST(Images, RowsAreGivenBackByTheStepAfterTheEnd) {
-  EngineDriver engine(container(), {{"context", 512}});
+  EngineDriver engine(container(), {{"context", 512}, {"prefix_cache", false}});
   uint32_t media = 0;
   ASSERT_EQ(put_image(engine, bmp(140, 140), media), 0);
   ordered_json body = ask("", {{"max_tokens", 1}});

@@ -164,6 +164,7 @@ void EngineDriver::drain(std::vector<Reply>& replies) {
       }
       if (type == "error") reply.error = event;
       if (type == "progress" && event["stage"] == "weights") reply.weights = event;
+      if (type == "progress" && event["stage"] == "vision") reply.vision = event;
       if (type != "delta" && type != "finish") continue;
       Choice& choice = reply.choices[event["index"].get<int>()];
       if (type == "finish") {

@@ -40,6 +40,7 @@ struct Reply {
   ordered_json prompt, usage;
   ordered_json prompt_logprobs;  // null unless asked for
   ordered_json weights;          // the last event that said how far the weights have come
+  ordered_json vision;           // the last event that said how far an image has come
   std::map<int, Choice> choices;
 };
 

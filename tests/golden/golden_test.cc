@@ -92,7 +92,7 @@ class Golden : public testing::TestWithParam<std::string> {};
 
 TEST_P(Golden, ReferenceComputeEqualsHuggingFace) {
   EngineDriver engine(container_of(GetParam(), "exact"),
-                      {{"compute", "reference"}, {"threads", 2}});
+                      {{"compute", "reference"}, {"threads", 2}, {"prefix_cache", false}});
   const ordered_json goldens = golden_of(GetParam());
   ASSERT_GE(goldens["requests"].size(), 5u);
   for (const ordered_json& golden : goldens["requests"]) {
@@ -159,7 +159,8 @@ TEST_P(GoldenKv, FastComputeStaysWithinTheReferencesOwnRounding) {
 }
 
 TEST_P(Golden, EightBitVisionStaysWithinThreePercent) {
-  EngineDriver engine(container_of(GetParam(), "vision8"), {{"threads", 2}});
+  EngineDriver engine(container_of(GetParam(), "vision8"),
+                      {{"threads", 2}, {"prefix_cache", false}});
   double worst = 0;
   const ordered_json goldens = golden_of(GetParam());
   for (const ordered_json& golden : goldens["requests"]) {
@@ -209,7 +210,8 @@ class GoldenAdapters : public testing::TestWithParam<std::tuple<std::string, std
 // tests/golden/adapters: what PEFT computes (models/reference/adapter_goldens.py).
 TEST_P(GoldenAdapters, EqualPeft) {
   const auto& [profile, name] = GetParam();
-  EngineDriver engine(container_of(profile, "exact"), {{"compute", "reference"}, {"threads", 2}});
+  EngineDriver engine(container_of(profile, "exact"),
+                      {{"compute", "reference"}, {"threads", 2}, {"prefix_cache", false}});
   const AdapterFiles files = adapter_of(profile, name);
   ASSERT_EQ(engine.add_adapter(name, files.config, files.tensors), 0)
       << EngineDriver::last_error().dump();

@@ -3,8 +3,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
+#include <map>
+#include <random>
 #include <set>
+#include <utility>
+#include <vector>
 
 namespace ocelli {
 namespace {
@@ -85,14 +90,97 @@ TEST(KvPool, ACopyHasItsOwnBytesInAllLayers) {
   }
 }
 
-TEST(KvPool, AnIdentityGoesWithItsContents) {
-  KvPool pool = pool_of(1);
+TEST(KvPool, AFreeBlockIsFoundUntilItIsTakenAgain) {
+  KvPool pool = pool_of(2);
   const int block = pool.take();
-  EXPECT_EQ(pool.identity(block), 0u);
-  pool.set_identity(block, 77);
-  EXPECT_EQ(pool.identity(block), 77u);
+  EXPECT_EQ(pool.find({7, 7}), -1);
+  pool.set_identity(block, {7, 7});
+  EXPECT_EQ(pool.find({7, 7}), block);
+  EXPECT_EQ(pool.count(block), 2);
   pool.release(block);
-  EXPECT_EQ(pool.identity(pool.take()), 0u);
+  pool.release(block);
+  EXPECT_EQ(pool.free_blocks(), 2);
+  EXPECT_EQ(pool.find({7, 7}), block);  // nobody's, and back again
+  EXPECT_EQ(pool.count(block), 1);
+  EXPECT_EQ(pool.free_blocks(), 1);
+  pool.release(block);
+  const int other = pool.take();
+  EXPECT_NE(other, block);  // what holds nothing known goes first
+  EXPECT_EQ(pool.take(), block);
+  EXPECT_EQ(pool.find({7, 7}), -1);
+}
+
+TEST(KvPool, TheOneReleasedLongestAgoIsTakenFirst) {
+  KvPool pool = pool_of(4);
+  for (uint64_t i = 0; i < 4; ++i) pool.set_identity(pool.take(), {i % 2, i + 1});  // in chains
+  int at[4];
+  for (uint64_t i = 0; i < 4; ++i) {
+    at[i] = pool.find({i % 2, i + 1});
+    pool.release(at[i]);
+  }
+  for (const int i : {2, 0, 3, 1}) pool.release(at[i]);
+  EXPECT_EQ(pool.find({0, 1}), at[0]);  // used again, so it goes to the end
+  pool.release(at[0]);
+  for (const int i : {2, 3, 1, 0}) EXPECT_EQ(pool.take(), at[i]) << i;
+  EXPECT_EQ(pool.take(), -1);
+}
+
+TEST(KvPool, OfTwoWithTheSameContentsOneIsFound) {
+  KvPool pool = pool_of(3);
+  const int first = pool.take(), second = pool.take();
+  pool.set_identity(first, {1, 2});
+  pool.set_identity(second, {1, 2});
+  pool.release(second);
+  pool.release(first);
+  EXPECT_EQ(pool.find({1, 2}), first);
+  EXPECT_EQ(pool.take(), second);
+}
+
+// Against a model of it that is nothing but a list in order of release.
+TEST(KvPool, AnyOrderOfUse) {
+  KvPool pool = pool_of(9);
+  std::mt19937 random(5);
+  std::vector<int> held;
+  std::vector<std::pair<int, uint64_t>> known;  // free blocks, by time of release
+  std::map<int, uint64_t> names;                // of held and known ones; distinct
+  uint64_t next = 1;
+  for (int round = 0; round < 20000; ++round) {
+    const int what = static_cast<int>(random() % 4);
+    if (what == 0 && pool.free_blocks() > 0) {
+      const int block = pool.take();
+      ASSERT_EQ(std::ranges::count(held, block), 0);
+      const bool unknown_left = pool.free_blocks() + 1 > static_cast<int>(known.size());
+      if (!unknown_left) {
+        ASSERT_EQ(block, known.front().first);
+        known.erase(known.begin());
+      } else {
+        ASSERT_FALSE(names.contains(block));
+      }
+      names.erase(block);
+      held.push_back(block);
+    } else if (what == 1 && !held.empty()) {
+      const size_t at = random() % held.size();
+      const int block = held[at];
+      held.erase(held.begin() + static_cast<ptrdiff_t>(at));
+      pool.release(block);
+      if (pool.count(block) == 0 && names.contains(block)) known.emplace_back(block, names[block]);
+    } else if (what == 2 && !held.empty()) {
+      const int block = held[random() % held.size()];
+      if (pool.count(block) > 1) continue;
+      pool.set_identity(block, {next % 3, next});
+      names[block] = next++;
+    } else if (what == 3) {
+      const uint64_t name = next - 1 - random() % 12;
+      const auto has = std::ranges::find_if(names, [&](auto& pair) { return pair.second == name; });
+      const int block = pool.find({name % 3, name});
+      ASSERT_EQ(block, has == names.end() ? -1 : has->first);
+      if (block < 0) continue;
+      std::erase_if(known, [&](auto& pair) { return pair.first == block; });
+      held.push_back(block);
+    }
+    std::set<int> distinct(held.begin(), held.end());
+    ASSERT_EQ(pool.free_blocks(), 9 - static_cast<int>(distinct.size()));
+  }
 }
 
 TEST(KvPool, MoreThanTheMemoryIsAnError) {
