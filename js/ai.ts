@@ -61,6 +61,13 @@ export interface AIOptions extends EngineChoice {
   sequencesMax?: number;
   imageTokensMax?: number;
   memoryBytesMax?: number;
+  /**
+   * Whether a prompt takes over what earlier ones have computed as far as they begin alike, pictures included (default). Answers
+   * are the same, only sooner; requests with different `cache_salt` share nothing.
+   */
+  prefixCache?: boolean;
+  /** Whether `usage.prompt_tokens_details` tells how many tokens that were; it is null by default. */
+  promptTokensDetails?: boolean;
   /** Bytes of weights so far, of all, and more: rate, time left, which layers are ready. */
   onProgress?: ProgressCallback;
   /** How a model behind a URL is fetched: mirrors, headers, a pinned manifest, retries. */
@@ -200,7 +207,10 @@ export function createAI(
         parsed.fields['adapter'] = model;
       }
       await biasTokens(parsed.fields, (text) => engine.tokenize(text, false));
-      const request = await prepareRequest(parsed, mediaOptions(options, signal));
+      // What is to be seen has to be computed.
+      if (extras.dump) parsed.fields['cache_salt'] = `dump ${Math.random()}`;
+      const prepared = await prepareRequest(parsed, mediaOptions(options, signal));
+      const request = { ...prepared, promptTokensDetails: options.promptTokensDetails ?? false };
       stop = await engine.start({ ...request.core, dump: extras.dump ?? false }, sink);
       return { request, head: headOf(name, extras.requestId ?? request.requestId) };
     };
@@ -277,6 +287,7 @@ export function coreOptions(options: AIOptions): Omit<OpenOptions, 'threads'> {
     ...(options.sequencesMax !== undefined && { sequences_max: options.sequencesMax }),
     ...(options.imageTokensMax !== undefined && { image_tokens_max: options.imageTokensMax }),
     ...(options.memoryBytesMax !== undefined && { memory_bytes_max: options.memoryBytesMax }),
+    ...(options.prefixCache !== undefined && { prefix_cache: options.prefixCache }),
   };
 }
 

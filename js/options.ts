@@ -62,6 +62,8 @@ const forms: Forms<AIOptions> = {
   sequencesMax: integer(1),
   imageTokensMax: integer(1),
   memoryBytesMax: integer(1),
+  prefixCache: boolean,
+  promptTokensDetails: boolean,
   onProgress: callable,
   download: object,
   cache: cacheForm,

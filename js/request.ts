@@ -21,6 +21,8 @@ export interface PreparedRequest {
   choices: number;
   /** The caller's own request_id, if any. */
   requestId: string | null;
+  /** Whether its usage tells what was in the cache. */
+  promptTokensDetails: boolean;
 }
 
 export type Fields = Record<string, unknown>;
@@ -35,7 +37,7 @@ export interface ParsedBody {
 export async function prepareRequest(
   { fields, stringify }: ParsedBody,
   media: MediaOptions,
-): Promise<PreparedRequest> {
+): Promise<Omit<PreparedRequest, 'promptTokensDetails'>> {
   media.signal?.throwIfAborted();
   const requestId = requestIdOf(fields);
   const mark = `media-${randomHex(16)}:`;

@@ -1,6 +1,13 @@
 // Owns the shapes of answers: a request's events become the chat.completion object or its chunks. Called by ai.ts and
 // stream.ts. Surprise: the order of keys is part of the contract, byte for byte, and so is which keys are absent.
-import type { CoreEvent, FinishReason, ImageInfo, LogprobEntry, ToolDelta } from './abi/calls.ts';
+import type {
+  CoreEvent,
+  CoreUsage,
+  FinishReason,
+  ImageInfo,
+  LogprobEntry,
+  ToolDelta,
+} from './abi/calls.ts';
 import { fromCore } from './errors.ts';
 import { randomHex } from './json_text.ts';
 import type { PreparedRequest } from './request.ts';
@@ -12,6 +19,7 @@ import type {
   ChoiceChunk,
   ImageSize,
   Logprobs,
+  PromptTokensDetails,
   ToolCall,
   Usage,
 } from './types.ts';
@@ -116,7 +124,7 @@ export class CompletionBuilder {
       choices,
       usage: {
         ...usageOf(usage.prompt_tokens, usage.completion_tokens),
-        prompt_tokens_details: null,
+        prompt_tokens_details: this.#request.promptTokensDetails ? detailsOf(usage) : null,
       },
       prompt_logprobs: prompt_logprobs ?? null,
     };
@@ -146,6 +154,8 @@ const sizeOf = ({ width, height, source_width, source_height }: ImageInfo): Imag
   source_width,
   source_height,
 });
+
+const detailsOf = ({ cached_tokens }: CoreUsage): PromptTokensDetails => ({ cached_tokens });
 
 function usageOf(prompt: number, completion: number): Usage {
   return {
@@ -185,9 +195,7 @@ export class ChunkMaker {
       case 'finish':
         return [...this.#first(event.index), this.#finish(event)];
       case 'done':
-        return this.#request.includeUsage
-          ? [this.#usageChunk(event.usage.prompt_tokens, event.usage.completion_tokens)]
-          : [];
+        return this.#request.includeUsage ? [this.#usageChunk(event.usage)] : [];
       default:
         return [];
     }
@@ -279,7 +287,7 @@ export class ChunkMaker {
     return chunk;
   }
 
-  #usageChunk(prompt: number, completion: number): ChatCompletionChunk {
+  #usageChunk(usage: CoreUsage): ChatCompletionChunk {
     const { id, created, model } = this.#head;
     return {
       id,
@@ -287,7 +295,10 @@ export class ChunkMaker {
       created,
       model,
       choices: [],
-      usage: usageOf(prompt, completion),
+      usage: {
+        ...usageOf(usage.prompt_tokens, usage.completion_tokens),
+        ...(this.#request.promptTokensDetails && { prompt_tokens_details: detailsOf(usage) }),
+      },
     };
   }
 }

@@ -89,11 +89,16 @@ export interface ChatBody {
 
 export type ImageSize = Omit<ImageInfo, 'grid'>;
 
+export interface PromptTokensDetails {
+  /** Tokens of the prompt that an earlier request had computed: the first choice's. */
+  cached_tokens: number;
+}
 export interface Usage {
   prompt_tokens: number;
   total_tokens: number;
   completion_tokens: number;
-  prompt_tokens_details?: null;
+  /** Null unless createAI() was asked for it (`promptTokensDetails`). */
+  prompt_tokens_details?: PromptTokensDetails | null;
 }
 export interface Logprobs {
   content: LogprobEntry[];

@@ -119,7 +119,7 @@ export async function textCompletion(
   const { created, model } = (answers[0] as Answered).completion;
   return {
     ...{ id, object: 'text_completion', created, model, choices },
-    usage: { ...usage, prompt_tokens_details: null },
+    usage: { ...usage, prompt_tokens_details: usage.prompt_tokens_details ?? null },
   };
 }
 
@@ -158,7 +158,12 @@ export async function* textChunks(
 
 const noUsage = (): Usage => ({ prompt_tokens: 0, total_tokens: 0, completion_tokens: 0 });
 
-function add(sum: Usage, { prompt_tokens, completion_tokens }: Usage, onlyEcho: boolean): void {
+function add(sum: Usage, used: Usage, onlyEcho: boolean): void {
+  const { prompt_tokens, completion_tokens, prompt_tokens_details: details } = used;
+  if (details)
+    sum.prompt_tokens_details = {
+      cached_tokens: (sum.prompt_tokens_details?.cached_tokens ?? 0) + details.cached_tokens,
+    };
   sum.prompt_tokens += prompt_tokens;
   sum.completion_tokens += onlyEcho ? 0 : completion_tokens;
   sum.total_tokens = sum.prompt_tokens + sum.completion_tokens;

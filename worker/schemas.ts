@@ -128,7 +128,7 @@ const usage = z
     prompt_tokens: z.int(),
     total_tokens: z.int(),
     completion_tokens: z.int(),
-    prompt_tokens_details: z.null().optional(),
+    prompt_tokens_details: z.object({ cached_tokens: z.int() }).nullable().optional(),
   })
   .register(shapes, { id: 'Usage' });
 const finishReason = z.enum(['stop', 'length', 'tool_calls', 'abort']).nullable();

@@ -25,6 +25,8 @@ export interface OpenOptions {
   sequences_max?: number;
   image_tokens_max?: number;
   memory_bytes_max?: number;
+  /** Whether prompts take over what earlier ones have computed; true by default. */
+  prefix_cache?: boolean;
   /** Entropy for requests that name no seed. */
   seed?: number;
 }
@@ -57,6 +59,8 @@ export interface ImageInfo {
 export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'abort';
 export interface CoreUsage {
   prompt_tokens: number;
+  /** Of them, those that were in the cache. */
+  cached_tokens: number;
   completion_tokens: number;
 }
 

@@ -45,6 +45,7 @@ export function aiOf(given: Given, more: AIOptions = {}): AI {
     ...(variant !== undefined && { variant: variant as VariantName }),
     ...(compute !== undefined && { compute: compute as Compute }),
     ...(given.flag('no-revectorise') && { revectorise: false }),
+    ...(given.flag('no-prefix-cache') && { prefixCache: false }),
     ...(kv !== undefined && { kv: kv as KvFormat }),
     ...(talkative(given) && { onProgress: progressLine() }),
     ...more,

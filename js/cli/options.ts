@@ -27,6 +27,7 @@ export const engineOptions: Record<string, Option> = {
   'no-revectorise': { kind: 'flag', help: 'without 256-bit operations (Node on x64 has them)' },
   kv: { kind: 'text', value: 'FORMAT', oneOf: ['int8', 'f16'], help: 'the KV cache (f16)' },
   context: { kind: 'integer', value: 'N', least: 1, help: 'tokens of prompt and answer together' },
+  'no-prefix-cache': { kind: 'flag', help: 'compute each prompt anew, also where two begin alike' },
 };
 export const cacheOption: Option = {
   kind: 'text',
@@ -127,6 +128,10 @@ export const serveOptions: Record<string, Option> = {
     kind: 'text',
     value: 'FILE',
     help: 'keep tasks and their results in this SQLite file (memory), through restarts',
+  },
+  'prompt-tokens-details': {
+    kind: 'flag',
+    help: 'usage tells how many tokens of a prompt were in the cache',
   },
   price: {
     kind: 'number',

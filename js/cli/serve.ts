@@ -37,6 +37,7 @@ export async function serve(given: Given): Promise<number> {
     models: names,
     sequencesMax: Math.min(64, limits.runningMax),
     fileImages: false,
+    promptTokensDetails: given.flag('prompt-tokens-details'),
     imageFetch: nodeImageFetch({ ...outboundRules, ...(hosts.length > 0 && { hosts }) }),
     ...(imageMib !== undefined && { imageBytesMax: imageMib * 2 ** 20 }),
     ...(imageSeconds !== undefined && { imageTimeoutMs: imageSeconds * 1000 }),

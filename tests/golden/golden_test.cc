@@ -210,8 +210,7 @@ class GoldenAdapters : public testing::TestWithParam<std::tuple<std::string, std
 // tests/golden/adapters: what PEFT computes (models/reference/adapter_goldens.py).
 TEST_P(GoldenAdapters, EqualPeft) {
   const auto& [profile, name] = GetParam();
-  EngineDriver engine(container_of(profile, "exact"),
-                      {{"compute", "reference"}, {"threads", 2}, {"prefix_cache", false}});
+  EngineDriver engine(container_of(profile, "exact"), {{"compute", "reference"}, {"threads", 2}});
   const AdapterFiles files = adapter_of(profile, name);
   ASSERT_EQ(engine.add_adapter(name, files.config, files.tensors), 0)
       << EngineDriver::last_error().dump();

@@ -59,7 +59,10 @@ export function fakeCore(
       });
       queue.push({
         request,
-        event: { type: 'done', usage: { prompt_tokens: 1, completion_tokens: state.at } },
+        event: {
+          type: 'done',
+          usage: { prompt_tokens: 1, cached_tokens: 0, completion_tokens: state.at },
+        },
       });
       return;
     }
@@ -213,7 +216,11 @@ export function textScript(pieces: readonly string[], promptTokens = 9, ids = fa
   for (const [i, text] of pieces.entries()) {
     steps.push([{ type: 'delta', index: 0, text, tokens: 1, ...(ids && { token_ids: [i] }) }]);
   }
-  const usage = { prompt_tokens: promptTokens, completion_tokens: pieces.length + 1 };
+  const usage = {
+    prompt_tokens: promptTokens,
+    cached_tokens: 0,
+    completion_tokens: pieces.length + 1,
+  };
   steps.push([
     { type: 'delta', index: 0, tokens: 1, ...(ids && { token_ids: [99] }) },
     { type: 'finish', index: 0, reason: 'stop', stop_reason: null },

@@ -20,7 +20,7 @@ const london: Script = [
   [
     { type: 'delta', index: 0, tokens: 10, tool_calls: [{ index: 0, arguments: '"London"}' }] },
     { type: 'finish', index: 0, reason: 'tool_calls', stop_reason: null },
-    { type: 'done', usage: { prompt_tokens: 293, completion_tokens: 20 } },
+    { type: 'done', usage: { prompt_tokens: 293, cached_tokens: 0, completion_tokens: 20 } },
   ],
 ];
 
@@ -42,7 +42,10 @@ describe.each(places)('a whole answer, %s', (place) => {
     const like = JSON.parse(seed('basic')) as ChatCompletion;
     const script = textScript(['Sure! Here is a list', ' of some European capitals...']);
     const last = script.at(-1) as CoreEvent[];
-    last[2] = { type: 'done', usage: { prompt_tokens: 9, completion_tokens: 518 } };
+    last[2] = {
+      type: 'done',
+      usage: { prompt_tokens: 9, cached_tokens: 0, completion_tokens: 518 },
+    };
     const answer = await ai(script, place).run(model, { messages });
     expect(bytesLike(answer, like)).toBe(JSON.stringify(like));
   });
@@ -63,7 +66,7 @@ it('keeps choices in order, with token ids and log-probabilities on request', as
     [
       { type: 'finish', index: 1, reason: 'length', stop_reason: null },
       { type: 'finish', index: 0, reason: 'stop', stop_reason: 42 },
-      { type: 'done', usage: { prompt_tokens: 2, completion_tokens: 2 } },
+      { type: 'done', usage: { prompt_tokens: 2, cached_tokens: 0, completion_tokens: 2 } },
     ],
   ];
   const answer = await ai(script).run(null, {

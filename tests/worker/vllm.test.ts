@@ -94,6 +94,8 @@ describe('the utility routes', () => {
       'vllm:request_params_max_tokens_sum{model_name="fake-model"} 7',
       'vllm:num_preemptions_total{model_name="fake-model"} 0',
       '# TYPE vllm:num_preemptions_total counter',
+      'vllm:gpu_prefix_cache_queries_total{model_name="fake-model"} 0',
+      'vllm:gpu_prefix_cache_hits_total{model_name="fake-model"} 0',
       'vllm:cache_config_info{model_name="fake-model",num_gpu_blocks="0"} 1',
     ])
       expect(text.split('\n')).toContain(line);

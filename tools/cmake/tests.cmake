@@ -60,15 +60,10 @@ foreach(folder IN LISTS test_folders)
     ocelli_test_program(${name} ${files})
     if(ocelli_toolchain STREQUAL "emscripten")
       # main() runs on Node's own thread, which may block. With PROXY_TO_PTHREAD what it prints would go there through
-      # a mailbox that Node now and then does not look into: the program hung for ever, once in some hundred runs.
-      # Threads that end are not used again before main() has ended, so there are as many as the tests of base start.
-      set(threads 0)
-      if(name STREQUAL "base")
-        set(threads 80)
-      endif()
+      # a mailbox that Node, very rarely, does not look into: the program then hangs for ever.
       set_target_properties(test_${name} PROPERTIES SUFFIX ".mjs")
       target_link_options(test_${name} PRIVATE -sEXIT_RUNTIME -sALLOW_MEMORY_GROWTH -sMAXIMUM_MEMORY=4GB -sNODERAWFS
-        -sPTHREAD_POOL_SIZE=${threads} -sENVIRONMENT=node,worker -sSTACK_SIZE=1MB -Wno-pthreads-mem-growth)
+        -sENVIRONMENT=node,worker -sSTACK_SIZE=1MB -Wno-pthreads-mem-growth)
     else()
       target_link_options(test_${name} PRIVATE -Wl,--max-memory=4294967296 -Wl,-z,stack-size=1048576 -Wl,--stack-first)
     endif()

@@ -29,6 +29,8 @@ export const vllm: Mount = (app: App, context: WorkerContext) => {
       kv_blocks_free: free = 0,
       requests = 0,
       preemptions = 0,
+      prefix_queries: asked = 0,
+      prefix_hits: found = 0,
     } = stats as Record<string, number>;
     const readings: Record<string, Reading> = {
       num_requests_running: { help: 'Requests that are computed.', value: queue.running },
@@ -41,6 +43,14 @@ export const vllm: Mount = (app: App, context: WorkerContext) => {
       gpu_cache_usage_perc: {
         help: 'The part of the KV cache in use, 0 to 1.',
         value: blocks > 0 ? (blocks - free) / blocks : 0,
+      },
+      gpu_prefix_cache_queries_total: {
+        ...{ help: 'Tokens of prompts that were looked for in the cache.', value: asked },
+        kind: 'counter',
+      },
+      gpu_prefix_cache_hits_total: {
+        ...{ help: 'Tokens of prompts that were found there.', value: found },
+        kind: 'counter',
       },
       cache_config_info: {
         ...{ help: 'The KV cache.', value: 1 },

@@ -1,0 +1,97 @@
+// Prompts that begin alike, through AI.run: the second one's usage tells what it has taken over, where it was asked to,
+// and nothing else of its answer tells.
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { AI, AIOptions, ChatCompletion, EngineEvent } from '../../js/index.ts';
+import { bitmap, builtPackage, randomModel, removal, variantNames } from './real_model.ts';
+
+let lib: typeof import('../../js/index.ts');
+let made: Awaited<ReturnType<typeof randomModel>>;
+const open: AI[] = [];
+const ai = (options: AIOptions = {}): AI => {
+  const one = lib.createAI({ model: made.model, context: 1024, ...options });
+  open.push(one);
+  return one;
+};
+
+beforeAll(async () => {
+  lib = await builtPackage();
+  made = await randomModel();
+  return removal(made.folder);
+});
+afterAll(async () => {
+  for (const one of open) await one.close();
+});
+
+const about = (text: string) => ({
+  messages: [
+    {
+      role: 'user',
+      content: [
+        { type: 'image' as const, image: bitmap(140, 140) },
+        { type: 'text' as const, text },
+      ],
+    },
+  ],
+  temperature: 0,
+  max_tokens: 8,
+  ignore_eos: true,
+  logprobs: true,
+});
+const cachedIn = ({ usage }: ChatCompletion) => usage.prompt_tokens_details?.cached_tokens;
+
+describe.each(variantNames)('%s', (variant) => {
+  it('a second question about a picture takes it over, whole and streamed', async () => {
+    const one = ai({ variant, promptTokensDetails: true });
+    const plain = ai({ variant, prefixCache: false, promptTokensDetails: true });
+    expect(cachedIn(await one.run(null, about('What is this?')))).toBe(0);
+    const question = about('How large is it?');
+    const expected = await plain.run(null, question);
+    expect(cachedIn(expected)).toBe(0);
+    expect(cachedIn(await plain.run(null, question))).toBe(0);
+
+    const stages = new Set<string>();
+    const onEvent = (event: EngineEvent): void => {
+      if (event.type === 'progress') stages.add(event.stage);
+    };
+    const whole = await one.run(null, question, { onEvent });
+    expect(cachedIn(whole)).toBeGreaterThan(25);
+    expect(whole.choices).toEqual(expected.choices);
+    expect([...stages]).not.toContain('vision');
+
+    const stream = await one.run(null, {
+      ...question,
+      stream: true,
+      stream_options: { include_usage: true },
+    });
+    const usages = [];
+    for await (const { usage } of stream) if (usage) usages.push(usage);
+    expect(usages).toEqual([whole.usage]);
+  });
+
+  it('usage tells nothing of it unless asked', async () => {
+    const one = ai({ variant });
+    for (let i = 0; i < 2; i++)
+      expect((await one.run(null, about('?'))).usage.prompt_tokens_details).toBeNull();
+    const stats = (await one.stats()) as { prefix_hits: number };
+    expect(stats.prefix_hits).toBeGreaterThan(25);
+  });
+
+  it('a dump has all rows, however often the prompt came', async () => {
+    const one = ai({ variant });
+    const dumps: unknown[] = [];
+    for (let i = 0; i < 2; i++) {
+      const onEvent = (event: EngineEvent): void => {
+        if (event.type === 'dump') dumps.push(event.files);
+      };
+      await one.run(null, about('?'));
+      await one.run(null, about('?'), { dump: true, onEvent });
+    }
+    expect(dumps).toHaveLength(2);
+    expect(dumps[1]).toEqual(dumps[0]);
+  });
+});
+
+it('the options are booleans', () => {
+  expect(() => ai({ prefixCache: 1 as never })).toThrow(/prefixCache/);
+  expect(() => ai({ promptTokensDetails: 'yes' as never })).toThrow(/promptTokensDetails/);
+});
