@@ -58,14 +58,16 @@ describe.each(variantNames)('%s', (variant) => {
     expect(whole.choices).toEqual(expected.choices);
     expect([...stages]).not.toContain('vision');
 
+    const { usage } = await one.run(null, question); // this time all of it but the last block
+    expect(usage.prompt_tokens_details?.cached_tokens).toBe(48);
     const stream = await one.run(null, {
       ...question,
       stream: true,
       stream_options: { include_usage: true },
     });
     const usages = [];
-    for await (const { usage } of stream) if (usage) usages.push(usage);
-    expect(usages).toEqual([whole.usage]);
+    for await (const chunk of stream) if (chunk.usage) usages.push(chunk.usage);
+    expect(usages).toEqual([usage]);
   });
 
   it('usage tells nothing of it unless asked', async () => {
