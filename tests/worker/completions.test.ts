@@ -2,6 +2,7 @@
 // model, where what is echoed can be compared with what is computed.
 import { afterAll, describe, expect, it } from 'vitest';
 import { createAI } from '../../js/ai.ts';
+import type { Usage } from '../../js/types.ts';
 import { createWorker } from '../../worker/app.ts';
 import { completionChunk, completionReply } from '../../worker/schemas.ts';
 import { settled } from '../js/fake_ai.ts';
@@ -22,7 +23,7 @@ interface Completion {
     finish_reason: string | null;
     prompt_logprobs?: unknown[] | null;
   }[];
-  usage: { prompt_tokens: number; completion_tokens: number; total_tokens: number } | null;
+  usage: Usage | null;
 }
 
 describe('on a scripted core', () => {
@@ -157,7 +158,7 @@ describe('on a scripted core', () => {
 });
 
 describe('on the embedded model', () => {
-  const ai = createAI();
+  const ai = createAI({ promptTokensDetails: true });
   const worker = createWorker({ ai });
   afterAll(async () => {
     await worker.close();
@@ -179,6 +180,20 @@ describe('on the embedded model', () => {
   const prompt = 'The image shows a red';
   const only = ({ choices }: Completion): Completion['choices'][0] =>
     choices[0] as Completion['choices'][0];
+
+  it('usage adds up what all prompts took from the cache', async () => {
+    const body = {
+      prompt: ['one two three four '.repeat(8), 'five six '.repeat(20)],
+      max_tokens: 1,
+    };
+    await ask(body);
+    const usage = (await ask(body)).usage as Usage;
+    const cached = usage.prompt_tokens_details?.cached_tokens as number;
+    expect(usage.prompt_tokens).toBeGreaterThan(cached);
+    expect(cached).toBeGreaterThan(usage.prompt_tokens - 2 * 17);
+    const stream = await post({ ...body, stream: true, stream_options: { include_usage: true } });
+    expect(await stream.text()).toContain(`"prompt_tokens_details":{"cached_tokens":${cached}}`);
+  });
 
   it('a prompt goes on as it began, and streams say the same', async () => {
     const whole = only(await ask({ prompt, max_tokens: 6, logprobs: 2 }));
