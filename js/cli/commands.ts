@@ -3,10 +3,12 @@
 // no other command waits for the server's packages.
 import type { Command, Option } from './arguments.ts';
 import {
+  answerOptions,
   cacheOption,
   containerOptions,
   engineOptions,
   helpOption,
+  imagesOption,
   modelOption,
   serveOptions,
 } from './options.ts';
@@ -20,31 +22,8 @@ export const commands: Record<string, Command> = {
     operands: { least: 0, most: 1 },
     options: {
       model: modelOption,
-      image: {
-        kind: 'texts',
-        value: 'FILE',
-        help: 'an image file or URL; may be given several times',
-      },
-      adapter: {
-        kind: 'text',
-        value: 'FOLDER|URL',
-        help: 'a LoRA adapter (PEFT) for the language model',
-      },
-      system: { kind: 'text', value: 'TEXT', help: 'the system message' },
-      'max-tokens': { kind: 'integer', value: 'N', least: 1, help: 'at most so many tokens' },
-      temperature: {
-        kind: 'number',
-        value: 'T',
-        least: 0,
-        help: '0 always takes the likeliest token',
-      },
-      seed: { kind: 'integer', value: 'N', help: 'makes sampling repeatable' },
-      template: {
-        kind: 'text',
-        value: 'NAME',
-        oneOf: ['qwen', 'hermes'],
-        help: 'the chat template (qwen)',
-      },
+      image: imagesOption,
+      ...answerOptions,
       request: {
         kind: 'text',
         value: 'FILE|-',
@@ -68,6 +47,23 @@ export const commands: Record<string, Command> = {
         short: 'v',
         help: 'show progress and figures also when not on a terminal',
       },
+      help: helpOption,
+    },
+  },
+  chat: {
+    work: async () => (await import('./chat.ts')).chat,
+    brief: 'talk in the terminal, about pictures too',
+    usage: 'ocelli chat [options]',
+    about:
+      'A conversation: each line of standard input is a question. /image FILE shows a picture, /reset begins anew,\n' +
+      '/help tells the rest.',
+    operands: { least: 0, most: 0 },
+    options: {
+      model: modelOption,
+      image: imagesOption,
+      ...answerOptions,
+      ...engineOptions,
+      verbose: { kind: 'flag', short: 'v', help: 'show figures of each answer' },
       help: helpOption,
     },
   },

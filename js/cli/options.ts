@@ -10,6 +10,34 @@ export const modelOption: Option = {
   value: 'DIR|URL',
   help: 'a container; the embedded demo model by default',
 };
+export const imagesOption: Option = {
+  kind: 'texts',
+  value: 'FILE',
+  help: 'an image file or URL; may be given several times',
+};
+/** What an answer depends on. */
+export const answerOptions: Record<string, Option> = {
+  adapter: {
+    kind: 'text',
+    value: 'FOLDER|URL',
+    help: 'a LoRA adapter (PEFT) for the language model',
+  },
+  system: { kind: 'text', value: 'TEXT', help: 'the system message' },
+  'max-tokens': { kind: 'integer', value: 'N', least: 1, help: 'at most so many tokens' },
+  temperature: {
+    kind: 'number',
+    value: 'T',
+    least: 0,
+    help: '0 always takes the likeliest token',
+  },
+  seed: { kind: 'integer', value: 'N', help: 'makes sampling repeatable' },
+  template: {
+    kind: 'text',
+    value: 'NAME',
+    oneOf: ['qwen', 'hermes'],
+    help: 'the chat template (qwen)',
+  },
+};
 export const engineOptions: Record<string, Option> = {
   threads: { kind: 'integer', value: 'N', least: 1, help: 'compute threads' },
   variant: {

@@ -1,14 +1,12 @@
 // Owns `ocelli run`: a prompt, one chat-completions body, or many. Called by main.ts. Surprise: bodies are handed on as
 // text, so that numbers in them reach the prompt spelled as they were.
-import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import type { AI, RunExtras } from '../ai.ts';
 import { errorObject, OcelliError } from '../errors.ts';
 import { makeFolder } from '../folders.ts';
 import type { DumpFile, EngineEvent } from '../thread/protocol.ts';
 import type { ChatBody, ChatStream, ContentPart } from '../types.ts';
 import { type Given, UsageError } from './arguments.ts';
+import { adapterOf, fieldsOf, figures, imageUrl, writeAnswer } from './asking.ts';
 import { writeDump } from './dump.ts';
 import { aiOf, readText, say, talkative } from './io.ts';
 import { stopSignal } from './stop.ts';
@@ -39,11 +37,9 @@ export async function runCommand(given: Given): Promise<number> {
 
 /** Watches a run: the figures for the last line, and the dump. */
 function watch(given: Given, signal: AbortSignal): { extras: RunExtras; end(): Promise<void> } {
-  let prompt = 0;
   let end: (EngineEvent & { type: 'done' }) | undefined;
   let files: DumpFile[] | undefined;
   const onEvent = (event: EngineEvent): void => {
-    if (event.type === 'prompt') prompt = event.prompt_tokens;
     if (event.type === 'done') end = event;
     if (event.type === 'dump') ({ files } = event);
   };
@@ -52,27 +48,9 @@ function watch(given: Given, signal: AbortSignal): { extras: RunExtras; end(): P
     extras: { signal, onEvent, dump: dump !== undefined },
     async end() {
       if (dump !== undefined && files) await writeDump(dump, files);
-      if (talkative(given) && end) say(figures(prompt, end));
+      if (talkative(given) && end) say(figures(end));
     },
   };
-}
-
-function figures(prompt: number, { usage, timing }: EngineEvent & { type: 'done' }): string {
-  const { first_token_ms: first, decode_ms: decode } = timing ?? {
-    first_token_ms: 0,
-    decode_ms: 0,
-  };
-  const tokens = usage.completion_tokens;
-  const rate = tokens > 1 ? `, ${((1000 * (tokens - 1)) / decode).toFixed(1)} tokens/s` : '';
-  return `${prompt} prompt tokens, first token after ${(first / 1000).toFixed(2)} s, ${tokens} tokens${rate}`;
-}
-
-/** The model to ask where a request names none: the adapter of --adapter, loaded, or null. */
-async function adapterOf(ai: AI, given: Given): Promise<string | null> {
-  const from = given.text('adapter');
-  if (from === undefined) return null;
-  await ai.adapters.load('adapter', from);
-  return 'adapter';
 }
 
 async function runPrompt(ai: AI, given: Given, signal: AbortSignal): Promise<number> {
@@ -90,16 +68,7 @@ async function runPrompt(ai: AI, given: Given, signal: AbortSignal): Promise<num
   ];
   const system = given.text('system');
   if (system !== undefined) messages.unshift({ role: 'system', content: system });
-  const fields: [string, string | number | undefined][] = [
-    ['max_tokens', given.number('max-tokens')],
-    ['temperature', given.number('temperature')],
-    ['seed', given.number('seed')],
-    ['chat_template', given.text('template')],
-  ];
-  const body = {
-    messages,
-    ...Object.fromEntries(fields.filter(([, value]) => value !== undefined)),
-  };
+  const body = { messages, ...fieldsOf(given) };
   if (talkative(given)) {
     // Said when all is loaded; the run does not wait for that, and tells what goes wrong.
     void ai.info().then(
@@ -110,21 +79,9 @@ async function runPrompt(ai: AI, given: Given, signal: AbortSignal): Promise<num
   }
   const { extras, end } = watch(given, signal);
   const stream = await ai.run(await adapterOf(ai, given), { ...body, stream: true }, extras);
-  let last = '\n';
-  for await (const chunk of stream) {
-    const text = chunk.choices[0]?.delta.content ?? '';
-    if (text) last = text;
-    process.stdout.write(text);
-  }
-  if (!last.endsWith('\n')) process.stdout.write('\n');
+  await writeAnswer(stream, () => undefined);
   await end();
   return 0;
-}
-
-function imageUrl(name: string): string {
-  return /^(https?|data|file):/i.test(name) && !existsSync(name)
-    ? name
-    : pathToFileURL(resolve(name)).href;
 }
 
 /** What the options of the command line add to a body that does not say it itself. */
@@ -138,14 +95,8 @@ function withOptions(text: string, given: Given): { text: string; model: string 
   if (typeof body !== 'object' || body === null || Array.isArray(body))
     return { text, model: null };
   const added: string[] = [];
-  const add = (key: string, value: unknown): void => {
-    if (value !== undefined && body[key] === undefined)
-      added.push(`${JSON.stringify(key)}:${JSON.stringify(value)}`);
-  };
-  add('max_tokens', given.number('max-tokens'));
-  add('temperature', given.number('temperature'));
-  add('seed', given.number('seed'));
-  add('chat_template', given.text('template'));
+  for (const [key, value] of Object.entries(fieldsOf(given)))
+    if (body[key] === undefined) added.push(`${JSON.stringify(key)}:${JSON.stringify(value)}`);
   // Put in as text: the rest keeps its spelling.
   const more =
     added.length > 0 && Object.keys(body).length > 0 ? `${added.join(',')},` : added.join(',');
