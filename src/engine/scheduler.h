@@ -76,6 +76,7 @@ class Scheduler {
   };
   void admit();
   void give_back_images();
+  void take_over_images();
   bool decoding() const;
   bool vision_work(bool shared);  // false: there was none that could be done
   bool text_work(bool shared);

@@ -46,21 +46,30 @@ Result<void> Scheduler::begin_image(RequestImage& image) {
   return {};
 }
 
-// Whether there was work. Rows that another request has had made are taken over.
+// What others have had computed needs no work, and does not wait for that of older requests.
+void Scheduler::take_over_images() {
+  for (const auto& request : requests_) {
+    if (!request->admitted || request->finished || request->images.empty()) continue;
+    for (Sequence& sequence : request->sequences) {
+      if (!sequence.finished && !sequence.waits_for_fork) adopt(*request, sequence);
+    }
+    for (RequestImage& image : request->images) {
+      if (!image.merged && !image.job && needs(*request, image))
+        image.merged = images_.find(image.key);
+    }
+  }
+}
+
 bool Scheduler::vision_work(bool shared) {
   vision_request_ = nullptr;
+  take_over_images();
   for (const auto& owner : requests_) {
     Request& request = *owner;
-    if (!request.admitted || request.finished || request.images.empty()) continue;
-    for (Sequence& sequence : request.sequences) {
-      if (!sequence.finished && !sequence.waits_for_fork) adopt(request, sequence);
-    }
+    if (!request.admitted || request.finished) continue;
     for (RequestImage& image : request.images) {
       if (image.merged || !needs(request, image)) continue;
       const int64_t tokens = image.grid.tokens(config_.vision.merge);
       if (!image.job) {
-        image.merged = images_.find(image.key);
-        if (image.merged) continue;
         // A prompt's own images always fit its context; older ones have begun before.
         images_.shrink(options_.context - tokens - (image_tokens() - images_.tokens()));
         if (image_tokens() + tokens > options_.context) return false;
