@@ -18,6 +18,8 @@ std::string Engine::stats_json() const {
     out["steps"] = stats.steps;
     out["layers"] = stats.layers;
     out["rows"] = stats.rows;
+    out["guessed_tokens"] = stats.guessed;
+    out["accepted_tokens"] = stats.accepted;
     out["preemptions"] = stats.preemptions;
     out["image_tokens"] = scheduler_->image_tokens();
   }

@@ -40,6 +40,12 @@ Result<EngineOptions> parse_options(std::string_view text) {
     } else if (key == "seed") {
       OCELLI_TRY(const int64_t seed, integer(value, key, 0, INT64_MAX));
       options.seed = static_cast<uint64_t>(seed);
+    } else if (key == "guess") {
+      if (!value.is_boolean()) {
+        return fail(Status::kInvalidValue,
+                    "option guess must be true or false, got " + value.dump(), key);
+      }
+      options.guess = value.get<bool>();
     } else if (key == "compute") {
       if (value != "fast" && value != "reference") {
         return fail(Status::kInvalidValue,

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/buffer.h"
+#include "engine/guess.h"
 #include "engine/request.h"
 #include "grammar/matcher.h"
 #include "image/image.h"
@@ -40,9 +41,12 @@ struct Sequence {
   uint64_t identity = 0;        // hash of all full blocks so far
   bool waits_for_fork = false;  // shares the prompt of choice 0 once that is computed
   bool finished = false;
+  Guess guess;  // of the tokens after the last one; its rows, for the step at hand
+  GuessRecord guess_record;
 
   int pending() const { return static_cast<int>(tokens.size()) - begun; }
   bool in_step() const { return begun != computed; }
+  bool decodes() const { return begun > 0 && pending() == 1; }
 };
 
 // One image of a prompt, from pixels to merged rows.
