@@ -25,6 +25,7 @@ export interface OpenOptions {
   sequences_max?: number;
   image_tokens_max?: number;
   memory_bytes_max?: number;
+  guess?: boolean;
   /** Entropy for requests that name no seed. */
   seed?: number;
 }

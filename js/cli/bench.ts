@@ -103,6 +103,7 @@ async function open(given: Given, sizes: Sizes): Promise<Opened> {
         manifest.config.text.context,
       ),
       sequences_max: Math.max(8, batch),
+      guess: false, // a token a step, whatever the text
     });
     await placeShards(core.calls, engine, manifest, moverHere(core.calls, source), {
       progress: progressLine(),

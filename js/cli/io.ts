@@ -29,7 +29,7 @@ export function say(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-/** The AI of --model, --threads, --variant, --compute, --kv and --context. */
+/** The AI of --model and the engine's options. */
 export function aiOf(given: Given, more: AIOptions = {}): AI {
   const model = given.text('model');
   const threads = given.number('threads');
@@ -46,6 +46,7 @@ export function aiOf(given: Given, more: AIOptions = {}): AI {
     ...(compute !== undefined && { compute: compute as Compute }),
     ...(given.flag('no-revectorise') && { revectorise: false }),
     ...(kv !== undefined && { kv: kv as KvFormat }),
+    ...(given.flag('no-guess') && { guess: false }),
     ...(talkative(given) && { onProgress: progressLine() }),
     ...more,
   });

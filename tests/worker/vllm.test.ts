@@ -94,6 +94,9 @@ describe('the utility routes', () => {
       'vllm:request_params_max_tokens_sum{model_name="fake-model"} 7',
       'vllm:num_preemptions_total{model_name="fake-model"} 0',
       '# TYPE vllm:num_preemptions_total counter',
+      'vllm:spec_decode_num_draft_tokens_total{model_name="fake-model"} 5',
+      'vllm:spec_decode_num_accepted_tokens_total{model_name="fake-model"} 3',
+      '# TYPE vllm:spec_decode_num_accepted_tokens_total counter',
       'vllm:cache_config_info{model_name="fake-model",num_gpu_blocks="0"} 1',
     ])
       expect(text.split('\n')).toContain(line);
