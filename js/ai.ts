@@ -55,6 +55,11 @@ export interface AIOptions extends EngineChoice {
   compute?: Compute;
   /** The KV cache of fast compute: 'f16' (default) or 'int8': half the memory, faster in long contexts, less exact. */
   kv?: KvFormat;
+  /**
+   * Whether a step also computes tokens that may come next because the text has gone on that way before; on by default. It
+   * changes how fast an answer comes, not the answer.
+   */
+  guess?: boolean;
   /** Tokens of prompt and answer together, at most the model's own limit. */
   context?: number;
   /** Requests computed at the same time. */
@@ -283,6 +288,7 @@ export function coreOptions(options: AIOptions): Omit<OpenOptions, 'threads'> {
   return {
     ...(options.compute && { compute: options.compute }),
     ...(options.kv && { kv: options.kv }),
+    ...(options.guess !== undefined && { guess: options.guess }),
     ...(options.context !== undefined && { context: options.context }),
     ...(options.sequencesMax !== undefined && { sequences_max: options.sequencesMax }),
     ...(options.imageTokensMax !== undefined && { image_tokens_max: options.imageTokensMax }),

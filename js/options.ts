@@ -58,6 +58,7 @@ const forms: Forms<AIOptions> = {
   revectorise: boolean,
   compute: oneOf('fast', 'reference'),
   kv: oneOf('f16', 'int8'),
+  guess: boolean,
   context: integer(1),
   sequencesMax: integer(1),
   imageTokensMax: integer(1),

@@ -27,6 +27,7 @@ export interface OpenOptions {
   memory_bytes_max?: number;
   /** Whether prompts take over what earlier ones have computed; true by default. */
   prefix_cache?: boolean;
+  guess?: boolean;
   /** Entropy for requests that name no seed. */
   seed?: number;
 }

@@ -104,6 +104,7 @@ async function open(given: Given, sizes: Sizes): Promise<Opened> {
       ),
       sequences_max: Math.max(8, batch),
       prefix_cache: false,
+      guess: false, // a token a step, whatever the text
     });
     await placeShards(core.calls, engine, manifest, moverHere(core.calls, source), {
       progress: progressLine(),

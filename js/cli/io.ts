@@ -29,7 +29,7 @@ export function say(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-/** The AI of --model, --threads, --variant, --compute, --kv and --context. */
+/** The AI of --model and the engine's options. */
 export function aiOf(given: Given, more: AIOptions = {}): AI {
   const model = given.text('model');
   const threads = given.number('threads');
@@ -47,6 +47,7 @@ export function aiOf(given: Given, more: AIOptions = {}): AI {
     ...(given.flag('no-revectorise') && { revectorise: false }),
     ...(given.flag('no-prefix-cache') && { prefixCache: false }),
     ...(kv !== undefined && { kv: kv as KvFormat }),
+    ...(given.flag('no-guess') && { guess: false }),
     ...(talkative(given) && { onProgress: progressLine() }),
     ...more,
   });

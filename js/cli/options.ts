@@ -54,6 +54,7 @@ export const engineOptions: Record<string, Option> = {
   },
   'no-revectorise': { kind: 'flag', help: 'without 256-bit operations (Node on x64 has them)' },
   kv: { kind: 'text', value: 'FORMAT', oneOf: ['int8', 'f16'], help: 'the KV cache (f16)' },
+  'no-guess': { kind: 'flag', help: 'compute no tokens before they are drawn; same answers' },
   context: { kind: 'integer', value: 'N', least: 1, help: 'tokens of prompt and answer together' },
   'no-prefix-cache': { kind: 'flag', help: 'compute each prompt anew, also where two begin alike' },
 };

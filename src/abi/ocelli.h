@@ -29,7 +29,7 @@ uint32_t ocelli_self_test(void);
 
 // --- engine: options JSON, every key optional:
 // {"threads":2,"compute":"fast"|"reference","context":4096,"sequences_max":8,"image_tokens_max":16384,
-//  "memory_bytes_max":4294967296}
+//  "memory_bytes_max":4294967296,"guess":true}
 // Plan: what open would need, JSON out (see src/engine/plan.h). Touches no weights.
 int32_t ocelli_plan(const char* manifest, uint32_t manifest_bytes, const char* options,
                     uint32_t options_bytes, const char** json, uint32_t* json_bytes);

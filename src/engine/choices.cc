@@ -8,14 +8,15 @@
 namespace ocelli {
 
 // Logits first, first + 1, ... are those of the run's last rows: of prompt tokens, whose followers
-// are known, or of the last token so far.
+// are known, or of the last token so far and of those that are guessed to follow it.
 void Scheduler::take_logits(const StepRun& run, int first) {
   Request& request = *run.request;
   for (int i = 0; i < run.logit_rows; ++i) {
     const int next = run.rows.cached + run.rows.rows - run.logit_rows + i + 1;
     const std::span<float> logits = decoder_.logits(first + i);
     if (next == static_cast<int>(run.sequence->tokens.size())) {
-      sample(run, logits);
+      take_tokens(run, first + i);
+      return;
     } else if (next < request.prompt_tokens &&
                next == static_cast<int>(request.prompt_listed.size()) + 1) {
       request.prompt_listed.push_back(

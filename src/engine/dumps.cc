@@ -20,6 +20,8 @@ std::string Engine::stats_json() const {
     out["prefix_queries"] = stats.prefix_queries;
     out["prefix_hits"] = stats.prefix_hits;
     out["rows"] = stats.rows;
+    out["guessed_tokens"] = stats.guessed;
+    out["accepted_tokens"] = stats.accepted;
     out["preemptions"] = stats.preemptions;
     out["image_tokens"] = scheduler_->image_tokens();
   }

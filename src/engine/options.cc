@@ -46,6 +46,12 @@ Result<EngineOptions> parse_options(std::string_view text) {
                     "option prefix_cache must be true or false, got " + value.dump(), key);
       }
       options.prefix_cache = value.get<bool>();
+    } else if (key == "guess") {
+      if (!value.is_boolean()) {
+        return fail(Status::kInvalidValue,
+                    "option guess must be true or false, got " + value.dump(), key);
+      }
+      options.guess = value.get<bool>();
     } else if (key == "compute") {
       if (value != "fast" && value != "reference") {
         return fail(Status::kInvalidValue,

@@ -20,6 +20,7 @@ struct EngineOptions {
   int image_tokens_max = kImageTokensDefault;
   int64_t memory_bytes_max = int64_t{1} << 32;
   bool prefix_cache = true;  // prompts take over what earlier ones have computed
+  bool guess = true;         // "guess": whether steps compute tokens that may come next (guess.h)
   uint64_t seed = 0;         // entropy for requests that name no seed
 };
 

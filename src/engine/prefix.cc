@@ -96,8 +96,9 @@ bool Scheduler::comes_in_step(const Request& request, Sequence& sequence) {
   const int known = static_cast<int>(sequence.tokens.size() - 1) / kKvBlock;
   if (!may_adopt(request, sequence) || block >= known) return false;
   return std::ranges::any_of(runs_, [&](const StepRun& run) {
-    return run.rows.cached <= block * kKvBlock &&
-           run.rows.cached + run.rows.rows >= (block + 1) * kKvBlock && !run.sequence->assumed &&
+    const int end = run.rows.cached + run.rows.rows - run.guessed;
+    return run.rows.cached <= block * kKvBlock && end >= (block + 1) * kKvBlock &&
+           !run.sequence->assumed &&
            identity(*run.request, *run.sequence, block) == identity(request, sequence, block);
   });
 }

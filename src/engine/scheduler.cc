@@ -179,7 +179,9 @@ void Scheduler::fill_row(const Request& request, const Sequence& sequence, int t
                                   ? image_at(request, token_index, config_.vision.merge)
                                   : nullptr;
   if (!image) {
-    decoder_.embed_token(row, sequence.tokens[token_index]);
+    const int guessed = token_index - static_cast<int>(sequence.tokens.size());
+    decoder_.embed_token(row, guessed < 0 ? sequence.tokens[token_index]
+                                          : sequence.guess.tokens[static_cast<size_t>(guessed)]);
     return;
   }
   const int64_t hidden = config_.text.hidden;
@@ -193,6 +195,8 @@ void Scheduler::fill_row(const Request& request, const Sequence& sequence, int t
 std::pair<int, int> Scheduler::rows_with_logits(const Request& request, const Sequence& sequence,
                                                 int rows) const {
   const int room = options_.sequences_max - logits_;
+  const int guessed = rows - sequence.pending();
+  if (guessed > 0) return {rows, 1 + guessed};  // there is room: choose_guesses has seen to it
   if (request.lists_prompt(sequence)) {
     const int some = std::min(rows, room);
     return {some, some};
@@ -208,7 +212,8 @@ bool Scheduler::gather_sequence(Request& request, Sequence& sequence, int wanted
   runs_.push_back({&request,
                    &sequence,
                    {rows_, rows, sequence.begun, nullptr, request.adapter.get()},
-                   logit_rows});
+                   logit_rows,
+                   std::max(0, rows - sequence.pending())});
   request.started = true;
   rows_ += rows;
   logits_ += logit_rows;
@@ -219,6 +224,7 @@ bool Scheduler::gather_sequence(Request& request, Sequence& sequence, int wanted
 void Scheduler::gather(bool shared) {
   runs_.clear();
   rows_ = logits_ = 0;
+  choose_guesses();
   const auto each = [&](auto&& visit) {
     for (const auto& request : requests_) {
       if (!request->admitted || request->finished) continue;
@@ -230,15 +236,12 @@ void Scheduler::gather(bool shared) {
       }
     }
   };
-  const auto decodes = [](const Sequence& sequence) {
-    return sequence.begun > 0 && sequence.pending() == 1;
-  };
   each([&](Request& request, Sequence& sequence) {
-    if (decodes(sequence)) gather_sequence(request, sequence, 1);
+    if (sequence.decodes()) gather_sequence(request, sequence, 1 + sequence.guess.rows);
   });
   int prompt_rows = std::min(kStepRowsMax - rows_, shared ? kPrefillRowsShared : kStepRowsMax);
   each([&](Request& request, Sequence& sequence) {
-    if (decodes(sequence) || prompt_rows <= 0 || comes_in_step(request, sequence)) return;
+    if (sequence.decodes() || prompt_rows <= 0 || comes_in_step(request, sequence)) return;
     const int rows = std::min(prompt_rows, sequence.pending());
     const int before = rows_;
     if (gather_sequence(request, sequence, rows)) prompt_rows -= rows_ - before;

@@ -1,10 +1,11 @@
 // Scheduler: decides which rows each step computes. Oldest request first; every decoding sequence
-// gets its row, the rest of the step goes to prompts, and at most one bounded slice of vision work
-// runs per step. Surprise: when the KV pool is full the youngest sequence gives its blocks back and
-// is computed again later, but for what is still in the cache. Rows do not depend on company, so
-// its answer is the same. Merged rows of images stay while their request runs, since computing it
-// again needs them. While weights are still coming, a step that reaches the last layer there is
-// gets parked, and the prompt's next slice may follow it.
+// gets its row, and perhaps some of tokens that it is guessed to go on with, the rest of the step
+// goes to prompts, and at most one bounded slice of vision work runs per step. Surprise: when the
+// KV pool is full the youngest sequence gives its blocks back and is computed again later, but for
+// what is still in the cache. Rows do not depend on company, so its answer is the same. Merged rows
+// of images stay while their request runs, since computing it again needs them. While weights are
+// still coming, a step that reaches the last layer there is gets parked, and the prompt's next
+// slice may follow it.
 #pragma once
 
 #include <cstdint>
@@ -26,6 +27,7 @@ struct SchedulerStats {
   int64_t steps = 0, rows = 0, preemptions = 0;
   int64_t layers = 0;                           // layers run, over all steps
   int64_t prefix_queries = 0, prefix_hits = 0;  // tokens of prompts, those of them in the cache
+  int64_t guessed = 0, accepted = 0;  // tokens computed before they were drawn; those drawn then
   int rows_last = 0;
 };
 
@@ -65,6 +67,7 @@ class Scheduler {
     Sequence* sequence;
     RowRun rows;
     int logit_rows;  // of its last rows
+    int guessed;     // of them, those of tokens that are not drawn yet
   };
   // A step that waits for weights: what was gathered for it, and the decoder's rows.
   struct Parked {
@@ -87,6 +90,9 @@ class Scheduler {
   Result<void> begin_image(RequestImage& image);
   void fail_request(Request& request, const Error& error);
   void gather(bool shared);
+  void choose_guesses();
+  void guess(const Request& request, Sequence& sequence, int blocks_to_spare);
+  int give_rows(int decoding, int room);
   bool gather_sequence(Request& request, Sequence& sequence, int wanted);
   bool ensure_blocks(Sequence& sequence, int tokens);
   bool preempt_younger_than(const Sequence& sequence);
@@ -103,6 +109,7 @@ class Scheduler {
   std::pair<int, int> rows_with_logits(const Request& request, const Sequence& sequence,
                                        int rows) const;
   void take_logits(const StepRun& run, int first);
+  void take_tokens(const StepRun& run, int first);
   void sample(const StepRun& run, std::span<float> logits);
   void fork(Request& request);
   std::optional<std::span<const uint32_t>> allowed(Request& request, Sequence& sequence);

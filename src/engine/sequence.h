@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/guess.h"
 #include "engine/image_cache.h"
 #include "engine/request.h"
 #include "format/sha256.h"
@@ -43,9 +44,12 @@ struct Sequence {
   bool assumed = false;            // begins with made-up keys and values, which nobody may find
   bool waits_for_fork = false;     // shares the prompt of choice 0 once that is computed
   bool finished = false;
+  Guess guess;  // of the tokens after the last one; its rows, for the step at hand
+  GuessRecord guess_record;
 
   int pending() const { return static_cast<int>(tokens.size()) - begun; }
   bool in_step() const { return begun != computed; }
+  bool decodes() const { return begun > 0 && pending() == 1; }
 };
 
 // One image of a prompt, from pixels to merged rows.

@@ -103,7 +103,7 @@ void Scheduler::run_step(size_t place) {
 
   int logits = 0;
   for (const StepRun& run : runs_) {
-    run.sequence->computed += run.rows.rows;
+    run.sequence->computed += run.rows.rows - run.guessed;
     seal_blocks(*run.request, *run.sequence);
     if (run.sequence->computed <= run.request->prompt_tokens && run.rows.rows > 1) {
       events_.progress(*run.request, "prompt", run.sequence->computed, run.request->prompt_tokens);

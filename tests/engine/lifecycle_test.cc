@@ -80,7 +80,7 @@ TEST(Lifecycle, CancelInsideAPrompt) {
 }
 
 TEST(Lifecycle, CancelWhileDecoding) {
-  EngineDriver engine(container(), {{"context", 512}});
+  EngineDriver engine(container(), {{"context", 512}, {"guess", false}});  // a token a step
   std::vector<Reply> replies{engine.open(
       ask(std::string(33, '7'), {{"n", 3}, {"max_tokens", 50}, {"ignore_eos", true}}), "")};
   bool more = true;

@@ -118,6 +118,19 @@ describe.each(variantNames)('%s', (variant) => {
     expect((await one.info()).compute).toBe('reference');
   });
 
+  it('guesses tokens unless told not to, with the same answer', async () => {
+    const answers: unknown[] = [];
+    for (const guess of [true, false]) {
+      const one = ai({ variant, guess });
+      const body = { ...ask('Say red, red, red'), ...exact, max_tokens: 60, logprobs: true };
+      answers.push((await one.run(null, body)).choices);
+      const { guessed_tokens } = (await one.stats()) as { guessed_tokens: number };
+      if (guess) expect(guessed_tokens).toBeGreaterThan(0);
+      else expect(guessed_tokens).toBe(0);
+    }
+    expect(answers[1]).toEqual(answers[0]);
+  });
+
   it('keeps keys and values in the format that was asked for', async () => {
     const formats: unknown[] = [];
     for (const options of [{}, { kv: 'int8' }, { kv: 'f16' }, { compute: 'reference' }] as const) {

@@ -144,7 +144,7 @@ export function fakeCore(
         return waits ? 'weights' : 'more';
       }),
     nextEvent: () => live(() => queue.shift() ?? null),
-    stats: () => ({ steps: core.steps }),
+    stats: () => ({ steps: core.steps, guessed_tokens: 5, accepted_tokens: 3 }),
     dump: (_, __, name) => ({ data: new TextEncoder().encode(name), rows: 2, columns: 3 }),
   };
   const stop = async (): Promise<void> => void (core.stopped = true);

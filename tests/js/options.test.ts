@@ -26,6 +26,7 @@ describe('of the wrong type or range', () => {
     ['variant', { variant: 'fast' }, 'variant must be one of "mt-relaxed", "mt-simd128", '],
     ['compute', { compute: 'fp16' }, 'compute must be one of "fast", "reference", got "fp16"'],
     ['kv', { kv: 8 }, 'kv must be one of "f16", "int8", got 8'],
+    ['guess', { guess: 'no' }, 'guess must be true or false, got "no"'],
     ['context', { context: '4096' }, 'context must be an integer, at least 1, got "4096"'],
     ['memoryBytesMax', { memoryBytesMax: '1GB' }, 'memoryBytesMax must be an integer, at least 1'],
     ['model', { model: 42 }, 'model must be a folder, a file: or http(s) URL, or an object with'],

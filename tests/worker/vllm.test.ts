@@ -96,6 +96,9 @@ describe('the utility routes', () => {
       '# TYPE vllm:num_preemptions_total counter',
       'vllm:gpu_prefix_cache_queries_total{model_name="fake-model"} 0',
       'vllm:gpu_prefix_cache_hits_total{model_name="fake-model"} 0',
+      'vllm:spec_decode_num_draft_tokens_total{model_name="fake-model"} 5',
+      'vllm:spec_decode_num_accepted_tokens_total{model_name="fake-model"} 3',
+      '# TYPE vllm:spec_decode_num_accepted_tokens_total counter',
       'vllm:cache_config_info{model_name="fake-model",num_gpu_blocks="0"} 1',
     ])
       expect(text.split('\n')).toContain(line);

@@ -31,6 +31,8 @@ export const vllm: Mount = (app: App, context: WorkerContext) => {
       preemptions = 0,
       prefix_queries: asked = 0,
       prefix_hits: found = 0,
+      guessed_tokens: guessed = 0,
+      accepted_tokens: accepted = 0,
     } = stats as Record<string, number>;
     const readings: Record<string, Reading> = {
       num_requests_running: { help: 'Requests that are computed.', value: queue.running },
@@ -38,6 +40,14 @@ export const vllm: Mount = (app: App, context: WorkerContext) => {
       num_requests_in_engine: { help: 'Requests that the engine holds.', value: requests },
       num_preemptions_total: {
         ...{ help: 'Prompts computed again for want of room.', value: preemptions },
+        kind: 'counter',
+      },
+      spec_decode_num_draft_tokens_total: {
+        ...{ help: 'Tokens computed before they were drawn.', value: guessed },
+        kind: 'counter',
+      },
+      spec_decode_num_accepted_tokens_total: {
+        ...{ help: 'Of them, those that were drawn.', value: accepted },
         kind: 'counter',
       },
       gpu_cache_usage_perc: {
