@@ -29,7 +29,7 @@ uint32_t ocelli_self_test(void);
 
 // --- engine: options JSON, every key optional:
 // {"threads":2,"compute":"fast"|"reference","context":4096,"sequences_max":8,"image_tokens_max":16384,
-//  "memory_bytes_max":4294967296,"guess":true}
+//  "memory_bytes_max":4294967296,"prefix_cache":true,"guess":true}
 // Plan: what open would need, JSON out (see src/engine/plan.h). Touches no weights.
 int32_t ocelli_plan(const char* manifest, uint32_t manifest_bytes, const char* options,
                     uint32_t options_bytes, const char** json, uint32_t* json_bytes);
@@ -103,7 +103,8 @@ int32_t ocelli_step(uint32_t engine, uint32_t* state);
 //  {"request":R,"type":"delta","index":I,"text":"..."?,"tool_calls":[{"index":K,"name":"..."?,"arguments":"..."?}]?,
 //   "logprobs":[{"token","logprob","bytes":[..],"top_logprobs":[..]}]?,"token_ids":[..]?,"tokens":n}
 //  {"request":R,"type":"finish","index":I,"reason":"stop"|"length"|"tool_calls"|"abort","stop_reason":null|"text"|id}
-//  {"request":R,"type":"done","usage":{"prompt_tokens","completion_tokens"},"prompt_logprobs":[..]?,"timing":{..}}
+//  {"request":R,"type":"done","usage":{"prompt_tokens","cached_tokens","completion_tokens"},
+//   "prompt_logprobs":[..]?,"timing":{..}}
 //  {"request":R,"type":"error", ...the fields of ocelli_last_error}      (nothing follows it)
 int32_t ocelli_next_event(uint32_t engine, const char** json, uint32_t* json_bytes);
 
