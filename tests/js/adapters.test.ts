@@ -2,30 +2,15 @@
 // engine that is opened anew, and what a wrong one gets. That they compute what PEFT does: tests/golden.
 import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { AI, AIOptions, ChatCompletion } from '../../js/index.ts';
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { ChatCompletion } from '../../js/index.ts';
 import { type FaultyServer, faultyServer, sha256 } from '../weights/faulty_server.ts';
-import { builtPackage, ocelli, randomModel, refusal, removal, variantNames } from './real_model.ts';
+import { ocelli, refusal, variantNames, modelForTests } from './real_model.ts';
 
-let lib: typeof import('../../js/index.ts');
-let made: Awaited<ReturnType<typeof randomModel>>;
-const open: { close(): Promise<void> }[] = [];
-const ai = (options: AIOptions = {}): AI => {
-  const one = lib.createAI({ model: made.model, context: 512, ...options });
-  open.push(one);
-  return one;
-};
-const folderOf = (name: string): string => join(made.source, 'adapters', name);
+const ours = modelForTests({ context: 512 });
+const { ai } = ours;
+const folderOf = (name: string): string => join(ours.made.source, 'adapters', name);
 const fileOf = (name: string, file: string): Buffer => readFileSync(join(folderOf(name), file));
-
-beforeAll(async () => {
-  lib = await builtPackage();
-  made = await randomModel();
-  return removal(made.folder);
-});
-afterAll(async () => {
-  for (const one of open) await one.close();
-});
 
 const body = {
   messages: [{ role: 'user', content: 'Hello' }],
@@ -98,7 +83,7 @@ it('can be unloaded, and its name used again', async () => {
 
 it('does not stay when it was refused', async () => {
   const one = ai();
-  const wrong = join(made.folder, 'wrong');
+  const wrong = join(ours.made.folder, 'wrong');
   cpSync(folderOf('all'), wrong, { recursive: true });
   const config = JSON.parse(readFileSync(join(wrong, 'adapter_config.json'), 'utf8')) as object;
   writeFileSync(join(wrong, 'adapter_config.json'), JSON.stringify({ ...config, use_dora: true }));
@@ -107,7 +92,7 @@ it('does not stay when it was refused', async () => {
     code: 'invalid_adapter',
     message: 'adapter_config.json: "use_dora" is true, which is not supported',
   });
-  const nowhere = join(made.folder, 'nowhere');
+  const nowhere = join(ours.made.folder, 'nowhere');
   expect(existsSync(nowhere)).toBe(false);
   expect((await refusal(one.adapters.load('nowhere', nowhere))).message).toMatch(
     /nowhere.adapter_config\.json cannot be read/,
@@ -118,7 +103,7 @@ it('does not stay when it was refused', async () => {
 });
 
 it('is an option of the command', async () => {
-  const words = ['run', '--model', made.model, '--context', '512'];
+  const words = ['run', '--model', ours.made.model, '--context', '512'];
   const asked = async (...more: string[]) =>
     JSON.parse(
       (await ocelli([...words, ...more, '--request', '-'], JSON.stringify(body))).out,
@@ -128,7 +113,7 @@ it('is an option of the command', async () => {
   const expected = said(await one.run('adapter', body));
   expect(said(await asked('--adapter', folderOf('some')))).toEqual(expected);
   expect(said(await asked())).not.toEqual(expected);
-  const wrong = await ocelli(['serve', '--model', made.model, '--adapter', 'noplace']);
+  const wrong = await ocelli(['serve', '--model', ours.made.model, '--adapter', 'noplace']);
   expect(wrong.code).toBe(2);
   expect(wrong.err).toContain('--adapter must be NAME=FOLDER or NAME=URL, got noplace');
 });
@@ -140,7 +125,7 @@ describe('from a server', () => {
     server = await faultyServer(
       new Map(files.map((name) => [name, new Uint8Array(fileOf('all', name))])),
     );
-    open.push(server);
+    ours.open.push(server);
   });
   const quick = { download: { retryMs: 1, stallMs: 500 }, cache: 'none' as const };
 
@@ -163,7 +148,7 @@ describe('from a server', () => {
 
   it('comes out of the cache when it has not changed', async () => {
     server.fault = () => null;
-    const cached = { ...quick, cache: { directory: join(made.folder, 'cache') } };
+    const cached = { ...quick, cache: { directory: join(ours.made.folder, 'cache') } };
     const first = ai(cached);
     await first.adapters.load('all', server.url);
     const before = server.sent;

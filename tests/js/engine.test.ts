@@ -3,37 +3,13 @@
 import { canRevectorise } from '../../js/abi/revectorise.ts';
 import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { AI, AIOptions, ChatCompletion, EngineEvent } from '../../js/index.ts';
-import {
-  bitmap,
-  builtPackage,
-  node,
-  randomModel,
-  refusal,
-  removal,
-  root,
-  variantNames,
-} from './real_model.ts';
+import { describe, expect, it } from 'vitest';
+import type { ChatCompletion, EngineEvent } from '../../js/index.ts';
+import { bitmap, node, refusal, root, variantNames, modelForTests } from './real_model.ts';
 
-let lib: typeof import('../../js/index.ts');
-let made: Awaited<ReturnType<typeof randomModel>>;
-const open: AI[] = [];
-const ai = (options: AIOptions = {}): AI => {
-  const one = lib.createAI({ model: made.model, context: 1024, ...options });
-  open.push(one);
-  return one;
-};
-
-beforeAll(async () => {
-  lib = await builtPackage();
-  made = await randomModel();
-  return removal(made.folder);
-});
-afterAll(async () => {
-  for (const one of open) await one.close();
-});
-
+const ours = modelForTests({ context: 1024 });
+const { ai } = ours;
+let shared: ReturnType<typeof ai> | undefined;
 const ask = (text: string) => ({
   messages: [{ role: 'user', content: text }],
   temperature: 0,
@@ -187,7 +163,7 @@ describe('what a wrong request gets', () => {
     ['an image of 1 x 201', { messages: part(thin) }, 400, /aspect ratio/i],
     ['a cut-off image', { messages: part(bitmap(50, 50).subarray(0, 900)) }, 400, /image/i],
   ])('%s', async (_, body, status, message) => {
-    const one = (open[0] ??= ai());
+    const one = (shared ??= ai());
     for (const stream of [false, true]) {
       const error = await refusal(one.run(null, { ...body, stream } as never));
       expect({ status: error.status, type: error.type }).toEqual({
@@ -202,8 +178,8 @@ describe('what a wrong request gets', () => {
 
 describe('what a wrong model gets', () => {
   const copy = (name: string): string => {
-    const folder = join(made.folder, name);
-    cpSync(made.model, folder, { recursive: true });
+    const folder = join(ours.made.folder, name);
+    cpSync(ours.made.model, folder, { recursive: true });
     return folder;
   };
   const shardOf = (folder: string): string =>
@@ -230,9 +206,9 @@ describe('what a wrong model gets', () => {
   });
 
   it('a missing folder, a manifest that is none', async () => {
-    expect((await refusal(ai({ model: join(made.folder, 'nowhere') }).info())).message).toMatch(
-      /nowhere.manifest\.json cannot be read/,
-    );
+    expect(
+      (await refusal(ai({ model: join(ours.made.folder, 'nowhere') }).info())).message,
+    ).toMatch(/nowhere.manifest\.json cannot be read/);
     const folder = copy('odd');
     writeFileSync(join(folder, 'manifest.json'), '{"name": 5');
     expect((await refusal(ai({ model: folder }).info())).code).toBe('invalid_manifest');
@@ -246,7 +222,7 @@ describe('what a wrong model gets', () => {
 });
 
 it('takes a model from the caller, byte by byte', async () => {
-  const manifest = readFileSync(join(made.model, 'manifest.json'));
+  const manifest = readFileSync(join(ours.made.model, 'manifest.json'));
   const { shards } = JSON.parse(manifest.toString('utf8')) as {
     shards: { sha256: string; bytes: number }[];
   };
@@ -254,7 +230,7 @@ it('takes a model from the caller, byte by byte', async () => {
   const one = ai({
     model: {
       manifest: async () => manifest,
-      shard: async (_, { sha256 }) => readFileSync(join(made.model, `${sha256}.safetensors`)),
+      shard: async (_, { sha256 }) => readFileSync(join(ours.made.model, `${sha256}.safetensors`)),
     },
     onProgress: (bytes, total) => seen.push([bytes, total]),
   });
@@ -281,7 +257,7 @@ it('tells how long an answer took', async () => {
 it('lets a program end that never closed anything', async () => {
   const program = `
     import { install } from ${JSON.stringify(join(root, 'build/js/index.js'))};
-    install({ model: ${JSON.stringify(made.model)}, context: 512 });
+    install({ model: ${JSON.stringify(ours.made.model)}, context: 512 });
     const answer = await Azion.AI.run('qwen-qwen25-vl-3b-instruct-awq', {
       messages: [{ role: 'user', content: 'hi' }], max_tokens: 3, ignore_eos: true,
     });

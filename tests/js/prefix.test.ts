@@ -1,27 +1,11 @@
 // Prompts that begin alike, through AI.run: the second one's usage tells what it has taken over, where it was asked to,
 // and nothing else of its answer tells.
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { AI, AIOptions, ChatCompletion, EngineEvent } from '../../js/index.ts';
-import { bitmap, builtPackage, randomModel, removal, variantNames } from './real_model.ts';
+import { describe, expect, it } from 'vitest';
+import type { ChatCompletion, EngineEvent } from '../../js/index.ts';
+import { bitmap, variantNames, modelForTests } from './real_model.ts';
 
-let lib: typeof import('../../js/index.ts');
-let made: Awaited<ReturnType<typeof randomModel>>;
-const open: AI[] = [];
-const ai = (options: AIOptions = {}): AI => {
-  const one = lib.createAI({ model: made.model, context: 1024, ...options });
-  open.push(one);
-  return one;
-};
-
-beforeAll(async () => {
-  lib = await builtPackage();
-  made = await randomModel();
-  return removal(made.folder);
-});
-afterAll(async () => {
-  for (const one of open) await one.close();
-});
-
+const ours = modelForTests({ context: 1024 });
+const { ai } = ours;
 const about = (text: string) => ({
   messages: [
     {

@@ -4,8 +4,8 @@ import { spawn } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect } from 'vitest';
-import type { OcelliError } from '../../js/index.ts';
+import { afterAll, beforeAll, expect } from 'vitest';
+import type { AI, AIOptions, OcelliError } from '../../js/index.ts';
 
 export const root = join(import.meta.dirname, '../..');
 
@@ -73,6 +73,29 @@ export async function randomModel(
   if (converted.code !== 0)
     throw new Error(`convert ended with ${converted.code}: ${converted.err}`);
   return { folder, source, model };
+}
+
+/** A random model for the tests of a file: its `made` folders, and AIs of it, which are closed after them. */
+export function modelForTests(defaults: AIOptions) {
+  let lib: Awaited<ReturnType<typeof builtPackage>>;
+  const ours = {
+    made: {} as Awaited<ReturnType<typeof randomModel>>,
+    open: [] as { close(): Promise<void> }[],
+    ai(options: AIOptions = {}): AI {
+      const one = lib.createAI({ model: ours.made.model, ...defaults, ...options });
+      ours.open.push(one);
+      return one;
+    },
+  };
+  beforeAll(async () => {
+    lib = await builtPackage();
+    ours.made = await randomModel();
+    return removal(ours.made.folder);
+  });
+  afterAll(async () => {
+    for (const one of ours.open) await one.close();
+  });
+  return ours;
 }
 
 const realProfile = {
