@@ -121,7 +121,8 @@ void Scheduler::admit() {
         sequence.sampler.emplace(sequence.sampling, sequence.tokens, config_.text.vocab);
       }
     }
-    if (!request->admitted) stats_.prefix_queries += request->prompt_tokens;
+    if (!request->admitted && options_.prefix_cache)
+      stats_.prefix_queries += request->prompt_tokens;
     request->admitted = true;
     running += wanted;
     if (!request->announced) events_.prompt(*request);
