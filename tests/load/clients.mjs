@@ -1,7 +1,7 @@
 // Owns what a client does: THE table of requests, good and bad, with how often each is made. Used by load.mjs. Surprise: a
 // client knows what it may be told, and says what is wrong with anything else; a server that dies under it is no excuse
 // unless it was killed (load.mjs decides).
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { WebSocket } from 'ws';
@@ -9,11 +9,13 @@ import { root } from '../../tools/setup/io.mjs';
 import { ask, raw } from './http.mjs';
 import { completed, refused, streamed, told } from './verdicts.mjs';
 
-const picture = (name) => {
-  const bytes = readFileSync(join(root, 'models/demo/examples', name), 'base64');
-  return `data:image/png;base64,${bytes}`;
-};
-const pictures = ['street.png', 'shapes.png', 'sign.png', 'stars.png'].map(picture);
+const files = ['street.png', 'shapes.png', 'sign.png', 'stars.png'].map((name) =>
+  readFileSync(join(root, 'models/demo/examples', name)),
+);
+const dataUrl = (bytes) => `data:image/png;base64,${bytes.toString('base64')}`;
+const pictures = files.map(dataUrl);
+/** One that the server has not seen: what follows a PNG's end is no part of the picture, but of the file. */
+const newPicture = ({ pick }) => dataUrl(Buffer.concat([pick(files), randomBytes(8)]));
 const weather = JSON.parse(readFileSync(join(root, 'models/demo/weather_tool.json'), 'utf8'));
 const model = 'qwen-qwen25-vl-3b-instruct-awq';
 
@@ -83,14 +85,14 @@ async function segmind({ url, random }) {
   return refused('segmind', answer, [429]);
 }
 
-const captionTask = ({ pick }, more = {}) => ({
+const captionTask = (random, more = {}) => ({
   ...{
-    taskType: pick(['caption', 'imageCaption']),
+    taskType: random.pick(['caption', 'imageCaption']),
     taskUUID: randomUUID(),
     model: 'runware:152@1',
   },
-  ...{ prompt: pick(['Describe this image.', 'How many stars are there?']) },
-  ...{ inputs: { image: pick(pictures) }, ...more },
+  ...{ prompt: random.pick(['Describe this image.', 'How many stars are there?']) },
+  ...{ inputs: { image: newPicture(random) }, ...more },
 });
 const post = (url, tasks, more = {}) =>
   ask(`${url}/v1`, { headers: bearer('rw-open'), body: JSON.stringify(tasks), ...more });

@@ -106,14 +106,15 @@ async function collect(server, accepted, hooks, faults) {
 
 /** How many of the tasks are not over. */
 async function unfinished(server, tasks) {
-  let count = 0;
-  for (const taskUUID of tasks) {
-    const body = JSON.stringify([{ taskType: 'getResponse', taskUUID }]);
-    const headers = { authorization: 'Bearer rw-open' };
-    const { text } = await ask(`${server.url}/v1`, { headers, body });
-    if (JSON.parse(text).data?.[0]?.status === 'processing') count++;
-  }
-  return count;
+  const runs = await Promise.all(
+    tasks.map(async (taskUUID) => {
+      const body = JSON.stringify([{ taskType: 'getResponse', taskUUID }]);
+      const headers = { authorization: 'Bearer rw-open' };
+      const { text } = await ask(`${server.url}/v1`, { headers, body });
+      return JSON.parse(text).data?.[0]?.status === 'processing';
+    }),
+  );
+  return runs.filter((run) => run).length;
 }
 
 /** { faults, done, told, samples, tasks, interrupted }: what went wrong, what was done, what was held at each rest. */
