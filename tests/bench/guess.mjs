@@ -20,6 +20,12 @@ const { values, positionals } = parseArgs({
     costs: { type: 'boolean', default: false },
   },
 });
+if (positionals.length !== 1) {
+  console.error(
+    'usage: node tests/bench/guess.mjs MODEL [options]; `ocelli synth --shape 3b MODEL` writes one',
+  );
+  process.exit(2);
+}
 const rounds = Number(values.rounds);
 const tokensMax = Number(values.tokens);
 
