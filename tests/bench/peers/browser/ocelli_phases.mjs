@@ -17,6 +17,7 @@ async function open(built, model, { prompt, new: steps, batch, threads, variant 
     context: Math.min(batch * (prompt + steps + batch + 64) + 512, manifest.config.text.context),
     sequences_max: Math.max(8, batch),
     guess: false,
+    prefix_cache: false,
   });
   await placeShards(core.calls, engine, manifest, moverHere(core.calls, source));
   core.calls.ready(engine);
