@@ -63,7 +63,7 @@ void Scheduler::choose_guesses() {
 // many of these rows are worth what they cost.
 int Scheduler::give_rows(int decoding, int room) {
   each_running(requests_, [](const Request&, Sequence& sequence) { sequence.guess.rows = 0; });
-  if (room <= 0) return 0;
+  if (decoding == 0 || room <= 0) return 0;
   float tokens = static_cast<float>(decoding), best = tokens / step_cost(decoding);
   int worth = 0;
   for (int rows = 1; rows <= room; ++rows) {
