@@ -11,10 +11,12 @@ export type Judge = (document: string) => unknown;
 /** Null: Ajv knows no such schema. */
 export function judge(schema: Json): Judge | null {
   const options = { strict: false, logger: false as const };
-  const old = /"(additionalItems|definitions|dependencies)":|"items":\[/.test(
-    JSON.stringify(schema),
-  );
-  const ajv = old ? new Ajv(options) : new Ajv2020(options);
+  const text = JSON.stringify(schema);
+  // Beside prefixItems, or where items is one schema, additionalItems means nothing.
+  const older = text.includes('"prefixItems":')
+    ? /"(definitions|dependencies)":|"items":\[/
+    : /"(additionalItems|definitions|dependencies)":|"items":\[/;
+  const ajv = older.test(text) ? new Ajv(options) : new Ajv2020(options);
   addFormats.default(ajv);
   try {
     const valid = ajv.compile(schema as object);
