@@ -82,7 +82,7 @@ const stopped = (signal: AbortSignal): Promise<never> =>
 async function talk(ai: AI, given: Given, ending: AbortSignal): Promise<number> {
   const model = await adapterOf(ai, given);
   const { model: name } = await ai.info(); // from here on the terminal is the conversation's
-  const talk = new Conversation(given.text('system'), given.texts('image'));
+  const conversation = new Conversation(given.text('system'), given.texts('image'));
   const terminal = process.stdin.isTTY === true && process.stderr.isTTY === true;
   if (terminal) say(`${name}: ask, or /help`);
   const lines = createInterface({ input: process.stdin, output: process.stderr, terminal });
@@ -100,7 +100,7 @@ async function talk(ai: AI, given: Given, ending: AbortSignal): Promise<number> 
   async function answer(text: string): Promise<void> {
     answering = new AbortController();
     const signal = AbortSignal.any([answering.signal, ending]);
-    const { messages, keep } = talk.ask(text);
+    const { messages, keep } = conversation.ask(text);
     let said = '';
     let end: (EngineEvent & { type: 'done' }) | undefined;
     const onEvent = (event: EngineEvent): void => {
@@ -138,7 +138,7 @@ async function talk(ai: AI, given: Given, ending: AbortSignal): Promise<number> 
     if (command === 'exit' || command === 'quit' || command === 'bye') break;
     if (text.trim() === '') {
       // nothing was said
-    } else if (command === 'reset') talk.reset();
+    } else if (command === 'reset') conversation.reset();
     else if (command === 'image' && rest !== '') show(path);
     else if (whole && /\.(jpe?g|png|webp|gif|bmp)$/i.test(path) && isFile(path)) show(path);
     else if (command !== undefined) say(help);
@@ -151,7 +151,7 @@ async function talk(ai: AI, given: Given, ending: AbortSignal): Promise<number> 
 
   function show(path: string): void {
     if (!/^[a-z]+:/i.test(path) && !isFile(path)) return say(`there is no file ${path}`);
-    talk.show(path);
+    conversation.show(path);
     if (terminal || talkative(given)) say('the next question shows it');
   }
 }
